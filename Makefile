@@ -12,7 +12,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 WORKERS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
-CODE := numpyro tests examples docs
+CODE := numpyro tests examples docs README.md
 PYTEST_ARGS ?=
 
 export JAX_PLATFORMS ?= cpu

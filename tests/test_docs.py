@@ -1,8 +1,8 @@
 """The code blocks of README.md and of docs/ run, page by page, and print what the page says they print.
 
 A page is one program: its ``python`` blocks run from top to bottom in one namespace. A ``text`` block right after one
-shows what it printed: words and whole numbers exactly, numbers with a decimal point about, because draws differ a little
-between machines.
+shows what it printed: words and whole numbers exactly, numbers with a decimal point about, because draws differ between
+machines.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ RELATIVE, ABSOLUTE = 0.4, 0.5  # loose: whether a page is out of date shows, Mon
 
 
 class Block(NamedTuple):
-    """One fenced block: its language, its code, the line the code starts on, and whether it stands right after another."""
+    """One fenced block: its language, its code, the line its code starts on, and whether it is right after another."""
 
     kind: str
     code: str
