@@ -40,7 +40,7 @@ def is_prng_key(key: Any) -> bool:
 
 
 def not_jax_tracer(x: Any) -> bool:
-    """Tell whether ``x`` is concrete, that is, not a value under ``jit``, ``vmap``, ``grad`` or another transformation."""
+    """Tell whether ``x`` is concrete, not a value under ``jit``, ``vmap``, ``grad`` or the like."""
     return not isinstance(x, jax.core.Tracer)
 
 
