@@ -1,0 +1,143 @@
+"""Checks of what users give to a distribution: parameters and values.
+
+Everything here looks at concrete arrays with NumPy, so that it compiles nothing, and looks away from tracers, so that a
+compiled program has no trace of it. Shapes are known either way.
+"""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import jax
+import numpy as np
+
+from numpyro._typing import NumpyArray
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+OUT_OF_SUPPORT = (
+    "Out-of-support values provided to log prob method. The value argument should be within the support."
+)
+_SHOWN = 3  # how many of the offending values a message shows
+
+
+def concrete(x: Any) -> NumpyArray | None:
+    """``x`` as a NumPy array, or ``None`` where its values cannot be read: a tracer, a sharded array, no array at all."""
+    if isinstance(x, jax.Array):
+        if isinstance(x, jax.core.Tracer) or not x.is_fully_addressable:
+            return None
+        return None if jax.dtypes.issubdtype(x.dtype, jax.dtypes.extended) else np.asarray(x)
+    return np.asarray(x) if isinstance(x, (bool, int, float, complex, np.ndarray, np.generic)) else None
+
+
+def failing(constraint: Any, x: NumpyArray) -> NumpyArray | None:
+    """A boolean array that is ``True`` where ``x`` violates the constraint, or ``None`` when it does nowhere.
+
+    ``None`` as well where the constraint cannot tell: its own bounds are tracers.
+    """
+    with np.errstate(all="ignore"):
+        satisfied = concrete(constraint(x))
+    return None if satisfied is None or satisfied.all() else ~satisfied.astype(bool)
+
+
+def describe(x: NumpyArray, bad: NumpyArray) -> str:
+    """How many events of ``x`` are bad, and the first few of them: ``"2 of 3 (-1.0 at [0], -3.0 at [2])"``."""
+    places = np.argwhere(bad)
+    if bad.ndim > x.ndim or bad.shape != x.shape[: bad.ndim]:  # the bounds of the constraint have a larger shape than x
+        x = np.broadcast_to(x, bad.shape + x.shape[min(bad.ndim, x.ndim) :])
+    shown = []
+    for place in places[:_SHOWN]:
+        event = x[tuple(place)]
+        text = str(event) if np.ndim(event) == 0 else np.array2string(event, threshold=8, precision=4, separator=", ")
+        shown.append(f"{text} at {place.tolist()}" if place.size else text)
+    more = ", ..." if len(places) > _SHOWN else ""
+    return f"{len(places)} of {max(bad.size, 1)} ({', '.join(shown)}{more})"
+
+
+def check_parameter(owner: Any, name: str, constraint: Any, value: Any) -> None:
+    """Raise if a concrete parameter violates its constraint.
+
+    :param owner: the distribution.
+    :param name: of the parameter.
+    :param constraint: that it must satisfy.
+    :param value: of the parameter.
+    :raises ValueError: naming the distribution, the parameter, the constraint, how many values violate it and the first
+        few of them.
+    """
+    x = concrete(value)
+    if x is None:
+        return
+    begin = f"{type(owner).__name__} distribution got invalid {name} parameter"
+    if x.ndim < constraint.event_dim:
+        raise ValueError(
+            f"{begin}: expected {constraint!r}, an array of at least {constraint.event_dim} dimensions, "
+            f"but got shape {x.shape}."
+        )
+    bad = failing(constraint, x)
+    if bad is not None:
+        raise ValueError(f"{begin}: expected {constraint!r}, violated by {describe(x, bad)}.")
+
+
+def check_value_shape(owner: Any, value: Any) -> None:
+    """Raise if a value does not fit the batch and event shape of a distribution.
+
+    The value's rightmost dimensions must broadcast to the event shape, the others with the batch shape.
+
+    :raises ValueError: naming the shapes.
+    """
+    shape, batch_shape, event_shape = np.shape(value), owner.batch_shape, owner.event_shape
+    cut = max(len(shape) - len(event_shape), 0)
+    try:
+        fits = np.broadcast_shapes(shape[cut:], event_shape) == event_shape
+        np.broadcast_shapes(shape[:cut], batch_shape)
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ValueError(
+            f"{type(owner).__name__}.log_prob got a value of shape {shape}, which does not fit batch shape "
+            f"{batch_shape} and event shape {event_shape}: expected event dimensions {event_shape} on the right, and "
+            f"left of them dimensions that broadcast with {batch_shape}."
+        )
+
+
+def outside_support(owner: Any, value: Any, stacklevel: int = 3) -> NumpyArray | None:
+    """Warn of concrete values outside the support, and tell where they are.
+
+    :return: boolean array over the batch dimensions of ``value``, ``True`` outside; ``None`` when there is none, or where
+        the values or the bounds of the support are not known.
+    """
+    x = concrete(value)
+    support = owner.support
+    if x is None or support is None or x.ndim < support.event_dim:
+        return None
+    bad = failing(support, x)
+    if bad is not None:
+        where = f"{type(owner).__name__}: expected {support!r}, violated by {describe(x, bad)}."
+        warnings.warn(f"{OUT_OF_SUPPORT} {where}", stacklevel=stacklevel)
+    return bad
+
+
+def validate_sample(log_prob_fn: F) -> F:
+    """Decorate ``log_prob(self, value)`` with the checks of ``value``, where ``self`` validates.
+
+    A value whose shape does not fit is an error. For concrete values outside the support there is a warning, and their
+    log density is -inf. Values under ``jit`` cannot be looked at, and nothing is added to the program: where the formula
+    itself does not give -inf outside the support, ``log_prob`` has to.
+
+    :param log_prob_fn: the method.
+    :return: the method with checks.
+    """
+
+    @functools.wraps(log_prob_fn)
+    def log_prob(self: Any, value: Any, *args: Any, **kwargs: Any) -> Any:
+        if not self._validate_args:
+            return log_prob_fn(self, value, *args, **kwargs)
+        check_value_shape(self, value)
+        bad = outside_support(self, value)
+        result = log_prob_fn(self, value, *args, **kwargs)
+        return result if bad is None else jax.numpy.where(bad, -np.inf, result)
+
+    return log_prob  # type: ignore[return-value]

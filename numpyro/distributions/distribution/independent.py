@@ -1,0 +1,114 @@
+"""Batch dimensions regarded as event dimensions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numpyro._typing import Array, ArrayLike, Key, Shape
+from numpyro.distributions import constraints
+from numpyro.distributions._shapes import sum_rightmost
+from numpyro.distributions._validation import check_value_shape
+from numpyro.distributions.distribution.base import MODULE, Distribution
+
+
+class Independent(Distribution):
+    r"""Independent components as one event: the rightmost batch dimensions of ``base_dist`` become event dimensions.
+
+    .. math:: \log p(x) = \sum_i \log p_i(x_i)
+
+    :param base_dist: the distribution of the components.
+    :param reinterpreted_batch_ndims: how many of its batch dimensions join the event.
+    :param validate_args: whether to check values.
+    :raises ValueError: when there are not as many batch dimensions.
+
+    >>> import numpy as np, numpyro.distributions as dist
+    >>> d = dist.Normal(np.zeros((2, 3)), 1.0).to_event(1)
+    >>> d.batch_shape, d.event_shape
+    ((2,), (3,))
+    """
+
+    __module__ = MODULE
+
+    pytree_data_fields = ("base_dist",)
+    pytree_aux_fields = ("reinterpreted_batch_ndims",)
+
+    def __init__(
+        self, base_dist: Distribution, reinterpreted_batch_ndims: int, *, validate_args: bool | None = None
+    ) -> None:
+        ndims = len(base_dist.batch_shape)
+        if not 0 <= reinterpreted_batch_ndims <= ndims:
+            raise ValueError(
+                f"Expected 0 <= reinterpreted_batch_ndims <= len(base_distribution.batch_shape), actual "
+                f"{reinterpreted_batch_ndims} vs {ndims}: {type(base_dist).__name__} has batch shape {base_dist.batch_shape}."
+            )
+        self.base_dist = base_dist
+        self.reinterpreted_batch_ndims = reinterpreted_batch_ndims
+        cut = ndims - reinterpreted_batch_ndims
+        shape = base_dist.shape()
+        super().__init__(shape[:cut], shape[cut:], validate_args=validate_args)
+
+    @property
+    def support(self) -> Any:
+        return constraints.independent(self.base_dist.support, self.reinterpreted_batch_ndims)
+
+    @property
+    def has_enumerate_support(self) -> bool:
+        return self.base_dist.has_enumerate_support
+
+    @property
+    def reparametrized_params(self) -> Any:
+        return self.base_dist.reparametrized_params
+
+    @property
+    def has_rsample(self) -> bool:
+        return self.base_dist.has_rsample
+
+    @property
+    def is_discrete(self) -> bool:
+        return self.base_dist.is_discrete
+
+    @property
+    def mean(self) -> Array:
+        return self.base_dist.mean
+
+    @property
+    def variance(self) -> Array:
+        return self.base_dist.variance
+
+    @property
+    def mode(self) -> Array:
+        return self.base_dist.mode
+
+    def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
+        return self.base_dist.sample(key, sample_shape=sample_shape)
+
+    def rsample(self, key: Key, sample_shape: Shape = ()) -> Array:
+        return self.base_dist.rsample(key, sample_shape=sample_shape)
+
+    def sample_with_intermediates(self, key: Key, sample_shape: Shape = ()) -> tuple[Array, list[Any]]:
+        return self.base_dist.sample_with_intermediates(key, sample_shape=sample_shape)
+
+    def log_prob(self, value: ArrayLike, intermediates: list[Any] | None = None) -> Array:
+        if self._validate_args:
+            check_value_shape(self, value)
+        more = {"intermediates": intermediates} if intermediates else {}
+        return sum_rightmost(self.base_dist.log_prob(value, **more), self.reinterpreted_batch_ndims)
+
+    def entropy(self) -> Array:
+        return sum_rightmost(self.base_dist.entropy(), self.reinterpreted_batch_ndims)
+
+    def enumerate_support(self, expand: bool = True) -> Array:
+        if self.reinterpreted_batch_ndims:
+            raise NotImplementedError(
+                f"Independent has no enumerate_support: the support of {self.reinterpreted_batch_ndims} dimensions of independent "
+                "components is a product. Enumerate the components: leave out to_event and use plates."
+            )
+        return self.base_dist.enumerate_support(expand=expand)
+
+    def expand(self, batch_shape: Shape) -> Distribution:
+        batch_shape = tuple(batch_shape)
+        base_shape = batch_shape + self.event_shape[: self.reinterpreted_batch_ndims]
+        return type(self)(self.base_dist.expand(base_shape), self.reinterpreted_batch_ndims)
+
+
+Distribution._wrappers["to_event"] = Independent
