@@ -1,0 +1,51 @@
+"""Observe latent variables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from numpyro._errors import UsageError
+from numpyro.handlers._data import defer_to_control_flow
+from numpyro.primitives import Messenger
+
+
+class condition(Messenger):
+    """Give sample sites values and mark them as observed.
+
+    :param fn: the model.
+    :param data: values by the names of the sites.
+    :param condition_fn: a function of a sample site that returns its value, or ``None`` to leave it as it is. Give
+        either this or ``data``.
+    :raises ValueError: if both or neither of ``data`` and ``condition_fn`` are given.
+
+    >>> import numpyro, numpyro.distributions as dist
+    >>> model = numpyro.handlers.condition(lambda: numpyro.sample("a", dist.Normal(0, 1)), data={"a": -1.0})
+    >>> site = numpyro.handlers.trace(model).get_trace()["a"]
+    >>> site["value"], site["is_observed"]
+    (-1.0, True)
+    """
+
+    __module__ = "numpyro.handlers"
+
+    def __init__(
+        self,
+        fn: Callable[..., Any] | None = None,
+        data: Mapping[str, Any] | None = None,
+        condition_fn: Callable[[Any], Any] | None = None,
+    ) -> None:
+        if (data is None) == (condition_fn is None):
+            raise UsageError("Only one of `data` or `condition_fn` should be provided to `condition`, and one must be.")
+        self.data = data
+        self.condition_fn = condition_fn
+        super().__init__(fn)
+
+    def process_message(self, msg: Any) -> None:
+        if msg["type"] == "control_flow":
+            defer_to_control_flow(msg, "condition", self.data if self.data is not None else self.condition_fn)
+        if msg["type"] != "sample":
+            return
+        value = self.data.get(msg["name"]) if self.data is not None else self.condition_fn(msg)  # type: ignore[misc]
+        if value is not None:
+            msg["value"] = value
+            msg["is_observed"] = True
