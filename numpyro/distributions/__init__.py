@@ -2,12 +2,13 @@
 
 The idea, in reading order:
 
-- :mod:`~numpyro.distributions.distribution`: what a distribution is (batch and event shapes, validation, pytrees), and the
-  wrappers ``to_event``, ``expand``, ``mask``, transformed distributions;
+- :mod:`~numpyro.distributions.distribution`: what a distribution is (batch and event shapes, validation, pytrees),
+  and the wrappers ``to_event``, ``expand``, ``mask``, transformed distributions;
 - :mod:`~numpyro.distributions.constraints` and :mod:`~numpyro.distributions.transforms`: supports, and the bijections
   ``biject_to`` between them and the real line;
 - :mod:`~numpyro.distributions.continuous`, :mod:`~numpyro.distributions.discrete`: the families, one a file;
-- :mod:`~numpyro.distributions.kl`: divergences between them; :mod:`~numpyro.distributions.batch_util`: batches by ``vmap``;
+- :mod:`~numpyro.distributions.kl`: divergences between them; :mod:`~numpyro.distributions.batch_util`: batches by
+  ``vmap``;
 - :mod:`~numpyro.distributions.util`: functions that families share.
 """
 
@@ -25,3 +26,22 @@ from numpyro.distributions.distribution import (
 )
 from numpyro.distributions.kl import kl_divergence
 from numpyro.distributions.transforms import biject_to
+
+__all__ = [
+    "Delta",
+    "Distribution",
+    "ExpandedDistribution",
+    "FoldedDistribution",
+    "ImproperUniform",
+    "Independent",
+    "MaskedDistribution",
+    "TransformedDistribution",
+    "Unit",
+    "batch_util",
+    "biject_to",
+    "constraints",
+    "kl",
+    "kl_divergence",
+    "transforms",
+    "util",
+]

@@ -22,8 +22,8 @@ def promote_shapes(*args: ArrayLike, shape: Shape = (), return_shapes: bool = Fa
     :param args: scalars or arrays whose shapes broadcast.
     :param shape: a shape to broadcast with as well.
     :param return_shapes: whether to return the new shapes instead.
-    :return: the list of the arguments in order (the very same objects where their rank is right already), or the list of
-        their new shapes.
+    :return: the list of the arguments in order (the very same objects where their rank is right already), or the list
+        of their new shapes.
     :raises ValueError: when the shapes do not broadcast.
 
     >>> import numpy as np

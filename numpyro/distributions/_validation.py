@@ -1,4 +1,4 @@
-"""Checks of what users give to a distribution: parameters and values.
+"""Checks of what users give to a distribution: parameters, values, keys.
 
 Everything here looks at concrete arrays with NumPy, so that it compiles nothing, and looks away from tracers, so that a
 compiled program has no trace of it. Shapes are known either way.
@@ -14,18 +14,19 @@ from typing import Any, TypeVar
 import jax
 import numpy as np
 
+from numpyro._errors import UsageError
 from numpyro._typing import NumpyArray
+from numpyro.util import is_prng_key
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-OUT_OF_SUPPORT = (
-    "Out-of-support values provided to log prob method. The value argument should be within the support."
-)
+OUT_OF_SUPPORT = "Out-of-support values provided to log prob method. The value argument should be within the support."
 _SHOWN = 3  # how many of the offending values a message shows
 
 
 def concrete(x: Any) -> NumpyArray | None:
-    """``x`` as a NumPy array, or ``None`` where its values cannot be read: a tracer, a sharded array, no array at all."""
+    """``x`` as a NumPy array, or ``None`` where its values cannot be read: a tracer, a sharded array, no array at
+    all."""
     if isinstance(x, jax.Array):
         if isinstance(x, jax.core.Tracer) or not x.is_fully_addressable:
             return None
@@ -81,6 +82,21 @@ def check_parameter(owner: Any, name: str, constraint: Any, value: Any) -> None:
         raise ValueError(f"{begin}: expected {constraint!r}, violated by {describe(x, bad)}.")
 
 
+def check_key(owner: Any, key: Any) -> None:
+    """Raise if ``key`` is not one random key; every ``sample`` starts with this.
+
+    :param owner: the distribution that samples.
+    :param key: what it was given, a raw ``uint32`` key or a typed one.
+    :raises UsageError: naming the distribution and saying how to come by a key.
+    """
+    if not is_prng_key(key):
+        got = f"an array of shape {key.shape} and dtype {key.dtype}" if isinstance(key, jax.Array) else repr(key)
+        raise UsageError(
+            f"{type(owner).__name__}.sample needs one JAX random key, such as jax.random.key(0), but got {got}. "
+            "Run a model under numpyro.handlers.seed(model, rng_seed=0), which hands out keys."
+        )
+
+
 def check_value_shape(owner: Any, value: Any) -> None:
     """Raise if a value does not fit the batch and event shape of a distribution.
 
@@ -106,8 +122,8 @@ def check_value_shape(owner: Any, value: Any) -> None:
 def outside_support(owner: Any, value: Any, stacklevel: int = 3) -> NumpyArray | None:
     """Warn of concrete values outside the support, and tell where they are.
 
-    :return: boolean array over the batch dimensions of ``value``, ``True`` outside; ``None`` when there is none, or where
-        the values or the bounds of the support are not known.
+    :return: boolean array over the batch dimensions of ``value``, ``True`` outside; ``None`` when there is none, or
+        where the values or the bounds of the support are not known.
     """
     x = concrete(value)
     support = owner.support
@@ -124,8 +140,8 @@ def validate_sample(log_prob_fn: F) -> F:
     """Decorate ``log_prob(self, value)`` with the checks of ``value``, where ``self`` validates.
 
     A value whose shape does not fit is an error. For concrete values outside the support there is a warning, and their
-    log density is -inf. Values under ``jit`` cannot be looked at, and nothing is added to the program: where the formula
-    itself does not give -inf outside the support, ``log_prob`` has to.
+    log density is -inf. Values under ``jit`` cannot be looked at, and nothing is added to the program: where the
+    formula itself does not give -inf outside the support, ``log_prob`` has to.
 
     :param log_prob_fn: the method.
     :return: the method with checks.

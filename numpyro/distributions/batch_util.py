@@ -1,10 +1,11 @@
 """Distributions under ``jax.vmap``: which fields are batched, and what the batch shape is afterwards.
 
-``vmap`` sees a distribution as its arrays. :func:`vmap_over` writes down the axes of these arrays as ``in_axes`` or ``out_axes``
-want them; :func:`promote_batch_shape` makes the leading axes that a ``vmap`` has put on them part of the batch shape.
+``vmap`` sees a distribution as its arrays. :func:`vmap_over` writes down the axes of these arrays as ``in_axes`` or
+``out_axes`` want them; :func:`promote_batch_shape` makes the leading axes that a ``vmap`` has put on them part of the
+batch shape.
 
-Both look at the declared fields of a distribution and so work for all of them; a family whose fields are derived from its
-parameters under other names registers what it knows, ``@vmap_over.register``.
+Both look at the declared fields of a distribution and so work for all of them; a family whose fields are derived from
+its parameters under other names registers what it knows, ``@vmap_over.register``.
 """
 
 from __future__ import annotations
@@ -47,7 +48,9 @@ def vmap_over(d: Distribution, **kwargs: Any) -> Any:
     data, aux = d.tree_flatten()[1]
     unknown = set(kwargs) - set(data)
     if unknown:
-        raise ValueError(f"vmap_over: {type(d).__name__} has fields {', '.join(data)}, none of name {', '.join(unknown)}.")
+        raise ValueError(
+            f"vmap_over: {type(d).__name__} has fields {', '.join(data)}, none of name {', '.join(sorted(unknown))}."
+        )
     axes = []
     for name in data:
         value = d.__dict__[name]
@@ -62,8 +65,8 @@ def vmap_over(d: Distribution, **kwargs: Any) -> Any:
 def promote_batch_shape(d: D) -> D:
     """Make the leading axes that ``vmap`` has put on the arrays of ``d`` part of its batch shape.
 
-    :param d: a distribution returned by a function under ``jax.vmap`` (with ``out_axes=0``), which still has the batch shape
-        that it had inside.
+    :param d: a distribution returned by a function under ``jax.vmap`` (with ``out_axes=0``), which still has the
+        batch shape that it had inside.
     :return: the distribution with the batch shape that its arrays have now.
 
     >>> import jax, numpy as np, numpyro.distributions as dist
@@ -98,10 +101,11 @@ def _leading_shape_of_support(d: ImproperUniform) -> Shape:
 
 @functools.singledispatch
 def with_leading_shape(d: Distribution, lead: Shape, pad: int) -> Any:
-    """The distribution of batch shape ``lead + (1,) * pad + d.batch_shape``, where the arrays of ``d`` already begin with ``lead``.
+    """The distribution of batch shape ``lead + (1,) * pad + d.batch_shape``, where the arrays of ``d`` already begin
+    with ``lead``.
 
-    A parameter of smaller rank than the batch gets its missing dimensions behind ``lead``, as it would have had them on its
-    left without.
+    A parameter of smaller rank than the batch gets its missing dimensions behind ``lead``, as it would have had them
+    on its left without.
     """
     rank = pad + len(d.batch_shape)
     parameters = _parameters(d)

@@ -1,7 +1,7 @@
 r"""Kullback-Leibler divergences :math:`\mathrm{KL}(p \,\|\, q) = \mathrm{E}_p[\log p(x) - \log q(x)]` in closed form.
 
-Here are the function that dispatches on the two classes, and the rules for the wrappers; a family registers the rules that it
-knows in its own file::
+Here are the function that dispatches on the two classes, and the rules for the wrappers; a family registers the rules
+that it knows in its own file::
 
     @kl_divergence.register(Normal, Normal)
     def _kl_normal_normal(p, q): ...
@@ -36,7 +36,8 @@ class KLDivergence:
         self.__module__ = __name__
 
     def register(self, p: type[Distribution], q: type[Distribution]) -> Callable[[Rule], Rule]:
-        """Decorate the rule for distributions of class ``p`` and of class ``q``, or of subclasses for which there is no rule."""
+        """Decorate the rule for distributions of class ``p`` and of class ``q``, or of subclasses for which there is
+        no rule."""
 
         def decorator(rule: Rule) -> Rule:
             self._rules[p, q] = rule
@@ -67,10 +68,10 @@ class KLDivergence:
         """
         rule = self.dispatch(type(p), type(q))
         if rule is None:
+            names = f"<{type(p).__name__}, {type(q).__name__}>"
             raise NotImplementedError(
-                f"Could not find signature for kl_divergence: <{type(p).__name__}, {type(q).__name__}>. Register a rule by "
-                f"kl_divergence.register({type(p).__name__}, {type(q).__name__}), or estimate it from draws x of p by the mean "
-                "of p.log_prob(x) - q.log_prob(x)."
+                f"Could not find signature for kl_divergence: {names}. Register a rule by kl_divergence.register, or "
+                "estimate the divergence from draws x of p by the mean of p.log_prob(x) - q.log_prob(x)."
             )
         return rule(p, q)
 
@@ -114,7 +115,7 @@ def _kl_transformed_transformed(p: TransformedDistribution, q: TransformedDistri
     ):
         return kl_divergence(p.base_dist, q.base_dist)
     raise NotImplementedError(
-        f"Could not find signature for kl_divergence: <{type(p).__name__}, {type(q).__name__}> with different transforms."
+        f"Could not find signature for kl_divergence: <{type(p).__name__}, {type(q).__name__}> of different transforms."
     )
 
 

@@ -1,7 +1,8 @@
 """The frame that all distributions share, and the wrappers that make one distribution of another.
 
 In reading order: :mod:`~.base` (the contract), :mod:`~.independent` (``to_event``), :mod:`~.expanded` (``expand``),
-:mod:`~.masked` (``mask``), :mod:`~.transformed` and :mod:`~.folded`, and the distributions without a family: :mod:`~.delta`,
+:mod:`~.masked` (``mask``), :mod:`~.transformed` and :mod:`~.folded`, and the distributions without a family:
+    :mod:`~.delta`,
 :mod:`~.unit`, :mod:`~.improper`; :mod:`~.validation` turns checks on and off.
 """
 

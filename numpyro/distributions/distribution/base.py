@@ -43,10 +43,10 @@ class DistributionMeta(type):
 class Distribution(metaclass=DistributionMeta):
     r"""A probability distribution over arrays, or a batch of independent ones.
 
-    **Shapes.** One draw has shape ``sample_shape + batch_shape + event_shape``. Events are what is drawn jointly: a scalar has
-    ``event_shape`` ``()``, a vector of :math:`n` dependent numbers ``(n,)``. The batch holds independent distributions of
-    the same kind with parameters of their own. ``log_prob(value)`` broadcasts ``value`` with ``batch_shape + event_shape``
-    and gives one number per event.
+    **Shapes.** One draw has shape ``sample_shape + batch_shape + event_shape``. Events are what is drawn jointly: a
+    scalar has ``event_shape`` ``()``, a vector of :math:`n` dependent numbers ``(n,)``. The batch holds independent
+    distributions of the same kind with parameters of their own. ``log_prob(value)`` broadcasts ``value`` with
+    ``batch_shape + event_shape`` and gives one number per event.
 
     **What a subclass declares.**
 
@@ -54,14 +54,15 @@ class Distribution(metaclass=DistributionMeta):
     - ``support``: the constraint that draws satisfy; where it depends on parameters, a method under
       ``constraints.dependent_property(event_dim=..., is_discrete=...)``, or a plain property.
     - ``reparametrized_params``: names of the parameters with respect to which draws are differentiable.
-    - ``pytree_data_fields``, ``pytree_aux_fields``: further attributes, arrays (or pytrees) and static ones, that travel
-      through ``jit``, ``vmap``, ``scan``. Parameters are data fields without being named again.
+    - ``pytree_data_fields``, ``pytree_aux_fields``: further attributes, arrays (or pytrees) and static ones, that
+      travel through ``jit``, ``vmap``, ``scan``. Parameters are data fields without being named again.
 
     **What a subclass writes.** An ``__init__`` that sets the parameters and calls
     ``super().__init__(batch_shape, event_shape, validate_args=validate_args)``; ``sample`` and ``log_prob`` (under
-    ``validate_sample``); and, where there is a closed form, ``mean``, ``variance``, ``mode``, ``cdf``, ``icdf``, ``entropy``,
-    ``enumerate_support``. The base checks, the subclass computes: parameters are held against their constraints, values
-    against support and shapes, here and not there. What is not known (a tracer) is not checked and costs nothing.
+    ``validate_sample``); and, where there is a closed form, ``mean``, ``variance``, ``mode``, ``cdf``, ``icdf``,
+    ``entropy``, ``enumerate_support``. The base checks, the subclass computes: parameters are held against their
+    constraints, values against support and shapes, here and not there. What is not known (a tracer) is not checked
+    and costs nothing.
 
     >>> import jax, numpyro.distributions as dist
     >>> from jax import numpy as jnp
@@ -93,15 +94,14 @@ class Distribution(metaclass=DistributionMeta):
     pytree_data_fields: ClassVar[tuple[str, ...]] = ()
     pytree_aux_fields: ClassVar[tuple[str, ...]] = ("_batch_shape", "_event_shape")
     _validate_args: bool = True
-    _wrappers: ClassVar[dict[str, Any]] = {}  # Independent, ExpandedDistribution, ...: they import this file, not it them
+    # Independent, ExpandedDistribution, MaskedDistribution enter themselves: they import this file, not it them.
+    _wrappers: ClassVar[dict[str, Any]] = {}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         jax.tree_util.register_pytree_node(cls, lambda d: d.tree_flatten(), cls.tree_unflatten)
 
-    def __init__(
-        self, batch_shape: Shape = (), event_shape: Shape = (), *, validate_args: bool | None = None
-    ) -> None:
+    def __init__(self, batch_shape: Shape = (), event_shape: Shape = (), *, validate_args: bool | None = None) -> None:
         self._batch_shape = tuple(batch_shape)
         self._event_shape = tuple(event_shape)
         if validate_args is not None:
@@ -134,8 +134,8 @@ class Distribution(metaclass=DistributionMeta):
                 continue
             if strict and isinstance(value, jax.core.Tracer):
                 raise UsageError(
-                    f"validate_args(strict=True) cannot read parameter {name} of {type(self).__name__}, which is traced "
-                    f"by JAX. Validate outside jit, vmap and grad, or with strict=False."
+                    f"validate_args(strict=True) cannot read parameter {name} of {type(self).__name__}, which is "
+                    "traced by JAX. Validate outside jit, vmap and grad, or with strict=False."
                 )
             check_parameter(self, name, constraint, value)
 
@@ -183,7 +183,8 @@ class Distribution(metaclass=DistributionMeta):
             cut = len(shape) - event_dim
             if cut < 0:
                 raise ValueError(
-                    f"{cls.__name__}.infer_shapes: parameter {name} has at least {event_dim} dimensions, got shape {shape}."
+                    f"{cls.__name__}.infer_shapes: parameter {name} has at least {event_dim} dimensions, but its shape "
+                    f"is given as {shape}."
                 )
             batch_shapes.append(tuple(shape[:cut]))
             if event_dim >= support_dim:
@@ -329,7 +330,7 @@ class Distribution(metaclass=DistributionMeta):
 
     @classmethod
     def gather_pytree_data_fields(cls) -> tuple[str, ...]:
-        """Names of the attributes that are the children of the pytree: parameters, then declared fields, class by class.
+        """Names of the attributes that are children of the pytree: class by class, parameters and declared fields.
 
         A parameter that the class computes from others (a property) is none of them.
         """

@@ -78,8 +78,9 @@ class ExpandedDistribution(Distribution):
     def _draw(self, sample_fn: Any, key: Key, sample_shape: Shape) -> tuple[Array, list[Any]]:
         """Draw the base distribution anew for each repetition, and bring the repetitions to their places.
 
-        The base, of batch shape ``(1, 3)`` say, fills ``(5, 2, 3)`` by draws of sample shape ``S + (5, 2)``, so that they come in
-        shape ``S + (5, 2) + (1, 3)``: the 5 stands where it should, the 2 moves to where the base has its 1.
+        The base, of batch shape ``(1, 3)`` say, fills ``(5, 2, 3)`` by draws of sample shape ``S + (5, 2)``, so that
+        they come in shape ``S + (5, 2) + (1, 3)``: the 5 stands where it should, the 2 moves to where the base has
+        its 1.
         """
         sample_shape = tuple(sample_shape)
         base_shape = self.base_dist.batch_shape
@@ -88,7 +89,7 @@ class ExpandedDistribution(Distribution):
             i for i, (old, new) in enumerate(zip(base_shape, self.batch_shape[outer:], strict=True)) if old != new
         ]
         draws = sample_shape + self.batch_shape[:outer] + tuple(self.batch_shape[outer + i] for i in repeated)
-        samples, intermediates = sample_fn(key, sample_shape=draws)
+        samples, intermediates = sample_fn(key, draws)
         if not repeated:
             return samples, intermediates
 
@@ -110,10 +111,10 @@ class ExpandedDistribution(Distribution):
         return place(samples), [[None if x is None else place(x) for x in step] for step in intermediates]
 
     def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
-        return self._draw(lambda key, sample_shape: (self.base_dist.sample(key, sample_shape), []), key, sample_shape)[0]
+        return self._draw(lambda *args: (self.base_dist.sample(*args), []), key, sample_shape)[0]
 
     def rsample(self, key: Key, sample_shape: Shape = ()) -> Array:
-        return self._draw(lambda key, sample_shape: (self.base_dist.rsample(key, sample_shape), []), key, sample_shape)[0]
+        return self._draw(lambda *args: (self.base_dist.rsample(*args), []), key, sample_shape)[0]
 
     def sample_with_intermediates(self, key: Key, sample_shape: Shape = ()) -> tuple[Array, list[Any]]:
         return self._draw(self.base_dist.sample_with_intermediates, key, sample_shape)

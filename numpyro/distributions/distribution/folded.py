@@ -31,7 +31,8 @@ class FoldedDistribution(TransformedDistribution):
     def __init__(self, base_dist: Distribution, *, validate_args: bool | None = None) -> None:
         if base_dist.event_shape:
             raise ValueError(
-                f"Only univariate distributions can be folded. {type(base_dist).__name__} has event shape {base_dist.event_shape}."
+                f"Only univariate distributions can be folded. {type(base_dist).__name__} has event shape "
+                f"{base_dist.event_shape}."
             )
         super().__init__(base_dist, AbsTransform(), validate_args=validate_args)
 

@@ -16,9 +16,11 @@ from numpyro.distributions.distribution.base import MODULE, Distribution
 
 
 class ImproperUniform(Distribution):
-    """Density 1 everywhere in ``support``: a prior that says nothing, to be used with data that make the posterior proper.
+    """Density 1 everywhere in ``support``: a prior that says nothing, to be used with data that make the posterior
+    proper.
 
-    It cannot be sampled. In a model its first value comes from the initialization strategy, through ``biject_to(support)``.
+    It cannot be sampled. In a model its first value comes from the initialization strategy, through
+    ``biject_to(support)``.
 
     :param support: constraint on the parts of an event, or on events.
     :param batch_shape: shape of the batch.
@@ -26,8 +28,9 @@ class ImproperUniform(Distribution):
     :param validate_args: whether to check values.
     :raises UsageError: when the support has more event dimensions than ``event_shape``.
 
-    >>> import numpyro.distributions as dist
-    >>> dist.ImproperUniform(dist.constraints.ordered_vector, (), event_shape=(4,)).log_prob([1.0, 2.0, 3.0, 4.0]).item()
+    >>> import numpy as np, numpyro.distributions as dist
+    >>> d = dist.ImproperUniform(dist.constraints.ordered_vector, (), event_shape=(4,))
+    >>> d.log_prob(np.arange(4.0)).item()
     0.0
     """
 

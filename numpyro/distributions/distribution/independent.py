@@ -38,8 +38,9 @@ class Independent(Distribution):
         ndims = len(base_dist.batch_shape)
         if not 0 <= reinterpreted_batch_ndims <= ndims:
             raise ValueError(
-                f"Expected 0 <= reinterpreted_batch_ndims <= len(base_distribution.batch_shape), actual "
-                f"{reinterpreted_batch_ndims} vs {ndims}: {type(base_dist).__name__} has batch shape {base_dist.batch_shape}."
+                "Expected 0 <= reinterpreted_batch_ndims <= len(base_distribution.batch_shape), actual "
+                f"{reinterpreted_batch_ndims} vs {ndims}: {type(base_dist).__name__} has batch shape "
+                f"{base_dist.batch_shape}."
             )
         self.base_dist = base_dist
         self.reinterpreted_batch_ndims = reinterpreted_batch_ndims
@@ -100,8 +101,8 @@ class Independent(Distribution):
     def enumerate_support(self, expand: bool = True) -> Array:
         if self.reinterpreted_batch_ndims:
             raise NotImplementedError(
-                f"Independent has no enumerate_support: the support of {self.reinterpreted_batch_ndims} dimensions of independent "
-                "components is a product. Enumerate the components: leave out to_event and use plates."
+                "Independent has no enumerate_support: the support of independent components is a product. Enumerate "
+                "the components one by one: leave out to_event and use plates."
             )
         return self.base_dist.enumerate_support(expand=expand)
 

@@ -16,8 +16,8 @@ from numpyro.distributions.distribution.base import MODULE, Distribution
 class MaskedDistribution(Distribution):
     """A distribution whose log density is 0 where ``mask`` is false. Draws and moments are those of ``base_dist``.
 
-    Masked values may be anything, nan or outside the support: they are put aside before the density is computed, so that
-    the log density there is 0 and so is its gradient.
+    Masked values may be anything, nan or outside the support: they are put aside before the density is computed, so
+    that the log density there is 0 and so is its gradient.
 
     :param base_dist: distribution.
     :param mask: boolean, or boolean array that broadcasts with its batch shape.
@@ -93,7 +93,8 @@ class MaskedDistribution(Distribution):
             cut = max(np.ndim(value) - self.event_dim, 0)
             shape = np.broadcast_shapes(self.batch_shape, np.shape(value)[:cut])
             return jnp.zeros(shape, jnp.result_type(float))
-        # The derivative of where(mask, f(x), 0) at masked x is 0 * f'(x), nan where f' is not finite. So f is not shown x.
+        # The derivative of where(mask, f(x), 0) at masked x is 0 * f'(x), nan where f' is not finite. So f is not
+        # shown x.
         if self.support is not None:
             mask = jnp.reshape(self._mask, np.shape(self._mask) + (1,) * self.event_dim)
             value = jnp.where(mask, value, _feasible(self.support, value))

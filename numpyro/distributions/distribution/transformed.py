@@ -162,7 +162,7 @@ def _as_list(transforms: Any) -> list[Transform]:
         raise ValueError(f"transforms must be a Transform or list, but was {transforms}")
     for transform in transforms:
         if not isinstance(transform, Transform):
-            raise ValueError(f"transforms must be a Transform or a list of Transforms, but one of them is {transform!r}")
+            raise ValueError(f"transforms must be a Transform or a list of Transforms, but one is {transform!r}")
     return list(transforms)
 
 

@@ -12,7 +12,7 @@ from numpyro.distributions.distribution.base import MODULE, Distribution
 
 
 class Unit(Distribution):
-    """The one distribution over arrays of no elements, with ``log_factor`` as its log density: what ``numpyro.factor`` observes.
+    """The one distribution over arrays without elements, of any log density: what ``numpyro.factor`` observes.
 
     :param log_factor: log density, whose shape is the batch shape.
     :param validate_args: whether to check ``log_factor``; default no.
