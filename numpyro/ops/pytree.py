@@ -40,8 +40,8 @@ class PytreeTrace:
     """A trace whose arrays are the leaves of a pytree.
 
     Leaves are the arrays in a site's ``value``, ``fn`` (a distribution's parameters), ``args``, ``kwargs``, ``scale``,
-    ``mask`` and ``intermediates``; names, types, plates and everything that is no array belong to the structure. The order
-    of sites is kept.
+    ``mask`` and ``intermediates``; names, types, plates and everything that is no array belong to the structure. The
+    order of sites is kept.
 
     :param trace: a dictionary of sites, as ``handlers.trace(fn).get_trace()`` returns; found again as ``.trace``. Sites
         that went through flattening carry ``_control_flow_done=True``: handlers see to it that such a site, sent
