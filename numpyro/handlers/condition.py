@@ -35,7 +35,7 @@ class condition(Messenger):
         condition_fn: Callable[[Any], Any] | None = None,
     ) -> None:
         if (data is None) == (condition_fn is None):
-            raise UsageError("Only one of `data` or `condition_fn` should be provided to `condition`, and one must be.")
+            raise UsageError("Only one of `data` or `condition_fn` should be provided, and one must be.")
         self.data = data
         self.condition_fn = condition_fn
         super().__init__(fn)

@@ -18,7 +18,7 @@ class replay(Messenger):
     :param fn: the model.
     :param trace: sites by name, as :class:`~numpyro.handlers.trace` records them.
     :raises ValueError: if there is no trace.
-    :raises RuntimeError: if a site is observed in the trace, or is no sample there, but is a latent sample of the model.
+    :raises RuntimeError: if a latent sample of the model is observed in the trace, or is no sample there.
 
     >>> import numpyro, numpyro.distributions as dist
     >>> model = numpyro.handlers.seed(lambda: numpyro.sample("a", dist.Normal(0, 1)), rng_seed=0)
@@ -44,7 +44,9 @@ class replay(Messenger):
         recorded = self.trace[msg["name"]]
         if msg["type"] == "plate":
             if recorded["type"] != "plate":
-                raise RuntimeError(f"Site {msg['name']} must be a plate in trace, but it is a {recorded['type']} there.")
+                raise RuntimeError(
+                    f"Site {msg['name']} must be a plate in trace, but it is a {recorded['type']} there."
+                )
             msg["value"] = recorded["value"]
         elif not msg["is_observed"]:
             if recorded["type"] != "sample" or recorded["is_observed"]:

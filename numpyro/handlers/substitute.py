@@ -36,7 +36,7 @@ class substitute(Messenger):
         substitute_fn: Callable[[Any], Any] | None = None,
     ) -> None:
         if (data is None) == (substitute_fn is None):
-            raise UsageError("Only one of `data` or `substitute_fn` should be provided to `substitute`, and one must be.")
+            raise UsageError("Only one of `data` or `substitute_fn` should be provided, and one must be.")
         self.data = data
         self.substitute_fn = substitute_fn
         super().__init__(fn)

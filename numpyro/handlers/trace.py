@@ -40,9 +40,9 @@ class trace(Messenger):
             recorded = self.trace[name]["type"]
             if recorded != kind or kind not in ("param", "plate"):
                 raise UsageError(
-                    f"all sites must have unique names but got `{name}` duplicated: it is a {_describe(self.trace[name])} "
-                    f"and then a {_describe(msg)}. Rename one of them, or put the part of the model that is "
-                    "used twice under numpyro.handlers.scope(prefix=...)."
+                    f"all sites must have unique names but got `{name}` duplicated: it is a "
+                    f"{_describe(self.trace[name])} and then a {_describe(msg)}. Rename "
+                    "one of them, or put the part of the model that is used twice under numpyro.handlers.scope(prefix=...)."
                 )
         self.trace[name] = msg.copy()
 

@@ -4,7 +4,7 @@ A primitive such as :func:`sample` or :func:`param` writes what it is about into
 through the stack of active handlers (:func:`apply_stack`), which may change it, give it a value, or record it.
 
 In reading order: ``stack`` (the stack, :class:`Messenger`, the way of a message), ``sites`` (sample, param,
-deterministic, factor, ...), ``plates`` (:class:`plate`), ``checks`` (what can be wrong with a site, and how it is said).
+deterministic, factor, ...), ``plates`` (:class:`plate`), ``checks`` (what can be wrong with a site).
 """
 
 from numpyro._typing import CondIndepStackFrame

@@ -9,8 +9,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from numpyro.distributions.distribution import Distribution
 from numpyro._errors import UsageError
+from numpyro.distributions.distribution import Distribution
 from numpyro.util import is_prng_key, not_jax_tracer
 
 
@@ -32,7 +32,9 @@ def check_distribution(name: str, fn: Any) -> None:
     elif isinstance(fn, int | float | np.ndarray | jax.Array):
         remedy = f"For a known value use numpyro.deterministic('{name}', value) or numpyro.distributions.Delta(value)."
     else:
-        remedy = "Distributions are in numpyro.distributions; one of your own subclasses numpyro.distributions.Distribution."
+        remedy = (
+            "Distributions are in numpyro.distributions; your own ones subclass numpyro.distributions.Distribution."
+        )
     raise TypeError(
         f"Invalid type for 'fn' at the site '{name}': expected an instance of numpyro.distributions.Distribution, "
         f"but received {type(fn).__name__}. {remedy}"

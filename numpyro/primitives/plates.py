@@ -125,6 +125,8 @@ class plate(Messenger):
             )
         if kind not in ("sample", "param", "plate", "deterministic"):
             return
+        if kind == "sample" and self.name in msg["infer"].get("block_plates", ()):
+            return  # a site that serves the whole model, declared where one of its plates happens to be active
         frames = msg["cond_indep_stack"]
         _check_free(frames, self.name, self.dim)
         frames.append(CondIndepStackFrame(self.name, self.dim, self.subsample_size))
@@ -194,9 +196,9 @@ def _check_free(frames: Sequence[CondIndepStackFrame], name: str, dim: int) -> N
             )
         if frame.dim == dim:
             raise UsageError(
-                f"The plates '{frame.name}' and '{name}' clash: both take the dimension {dim}. Give one of them another "
-                "dimension, as in numpyro.plate(name, size, dim=-2), or leave out dim and make the inner plate within "
-                "the outer one, so that it takes the next free dimension."
+                f"The plates '{frame.name}' and '{name}' clash: both take the dimension {dim}. Give one of them "
+                "another dimension, as in numpyro.plate(name, size, dim=-2), or leave out dim and make the inner "
+                "plate within the outer one, so that it takes the next free dimension."
             )
 
 
@@ -205,11 +207,12 @@ def _as_int(name: str, what: str, value: Any) -> int:
         return operator.index(value)
     except TypeError:
         if isinstance(value, jax.core.Tracer):
-            remedy = "it must be known when the model is traced, so take it from a shape or pass it as a static argument"
+            remedy = "it must be known when the model is traced: take it from a shape, or make it a static argument"
         else:
             remedy = f"write int({what}) if that is what is meant"
         raise TypeError(
-            f"{what} of the plate '{name}' must be an integer, but got {value!r} of type {type(value).__name__}; {remedy}."
+            f"{what} of the plate '{name}' must be an integer, but got {value!r} of type {type(value).__name__}; "
+            f"{remedy}."
         ) from None
 
 

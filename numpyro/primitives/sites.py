@@ -13,7 +13,14 @@ import numpy as np
 
 from numpyro._errors import UsageError
 from numpyro.distributions.distribution import Distribution, Unit
-from numpyro.primitives.checks import as_obs_mask, as_sample_shape, check_distribution, check_key, check_name, check_plates
+from numpyro.primitives.checks import (
+    as_obs_mask,
+    as_sample_shape,
+    check_distribution,
+    check_key,
+    check_name,
+    check_plates,
+)
 from numpyro.primitives.stack import _PYRO_STACK, apply_stack, draw, request_key
 from numpyro.util import identity
 
@@ -254,7 +261,9 @@ def subsample(data: Any, event_dim: int) -> Any:
     return apply_stack({"type": "subsample", "value": data, "kwargs": {"event_dim": event_dim}})["value"]
 
 
-def module(name: str, nn: tuple[Callable[..., Any], Callable[..., Any]], input_shape: tuple[int, ...] | None = None) -> Any:
+def module(
+    name: str, nn: tuple[Callable[..., Any], Callable[..., Any]], input_shape: tuple[int, ...] | None = None
+) -> Any:
     """Declare a neural network whose parameters are to be fitted: the param site ``{name}$params``.
 
     :param name: the name of the network.

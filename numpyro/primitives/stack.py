@@ -7,7 +7,7 @@ import functools
 import threading
 from collections.abc import Callable, Iterator, MutableSequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from numpyro._errors import UsageError
 from numpyro.distributions.distribution import Distribution

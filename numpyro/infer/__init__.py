@@ -1,0 +1,1 @@
+"""Inference: what algorithms need to know of a model, and the algorithms."""
