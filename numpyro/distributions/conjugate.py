@@ -1,0 +1,207 @@
+"""Counts whose rate has a gamma distribution: the negative binomial family in its four parametrisations."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+from jax import lax
+from jax.scipy.special import betainc
+
+from numpyro._typing import Array, ArrayLike, Key, Shape
+from numpyro.distributions import constraints
+from numpyro.distributions._lazy import lazy_property
+from numpyro.distributions._maths import broadcast_to, softplus, where_inside, xlogy
+from numpyro.distributions._shapes import promote_shapes
+from numpyro.distributions._validation import check_key, validate_sample
+from numpyro.distributions.distribution import Distribution
+from numpyro.ops.log_gamma import gammaln, gammaln_ratio
+from numpyro.ops.random import gamma_poisson
+
+__all__ = ["GammaPoisson", "NegativeBinomial", "NegativeBinomial2", "NegativeBinomialLogits", "NegativeBinomialProbs"]
+
+
+def _log_coefficient(concentration: ArrayLike, count: ArrayLike) -> Array:
+    """``log(gamma(concentration + count) / (gamma(concentration) count!))``."""
+    return gammaln_ratio(concentration, count) - gammaln(count + 1.0)
+
+
+class GammaPoisson(Distribution):
+    r"""A Poisson count whose rate has the distribution :math:`\text{Gamma}(\alpha, \beta)`.
+
+    .. math:: p(k) = \frac{\Gamma(\alpha + k)}{\Gamma(\alpha)\,k!}
+        \Bigl(\frac{\beta}{\beta + 1}\Bigr)^\alpha \Bigl(\frac{1}{\beta + 1}\Bigr)^k, \quad k = 0, 1, \dots
+
+    :param concentration: shape :math:`\alpha > 0` of the gamma distribution.
+    :param rate: its rate :math:`\beta > 0`.
+    """
+
+    __module__ = "numpyro.distributions.conjugate"
+    arg_constraints = {"concentration": constraints.positive, "rate": constraints.positive}
+    support = constraints.nonnegative_integer
+
+    def __init__(self, concentration: ArrayLike, rate: ArrayLike = 1.0, *, validate_args: bool | None = None) -> None:
+        self.concentration, self.rate = promote_shapes(concentration, rate)
+        batch_shape = lax.broadcast_shapes(jnp.shape(concentration), jnp.shape(rate))
+        super().__init__(batch_shape=batch_shape, validate_args=validate_args)
+
+    def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
+        check_key(self, key)
+        return gamma_poisson(key, self.concentration, self.mean, sample_shape + self.batch_shape)
+
+    @validate_sample
+    def log_prob(self, value: ArrayLike) -> Array:
+        inside = jnp.greater_equal(value, 0)
+        count = jnp.where(inside, value, 0)
+        # log(b / (b + 1)) = -log1p(1 / b), which is exact for a large rate
+        log_power = -self.concentration * jnp.log1p(jnp.reciprocal(self.rate)) - count * jnp.log1p(self.rate)
+        return where_inside(inside, _log_coefficient(self.concentration, count) + log_power)
+
+    def cdf(self, value: ArrayLike) -> Array:
+        count = jnp.floor(value)
+        below = betainc(self.concentration, jnp.maximum(count, 0) + 1, self.rate / (self.rate + 1))
+        return jnp.where(count < 0, 0.0, below)
+
+    @property
+    def mean(self) -> Array:
+        return broadcast_to(self.concentration / self.rate, self.batch_shape)
+
+    @property
+    def variance(self) -> Array:
+        return broadcast_to(self.concentration / jnp.square(self.rate) * (1 + self.rate), self.batch_shape)
+
+
+class NegativeBinomial2(GammaPoisson):
+    r"""The negative binomial distribution by its mean and concentration.
+
+    It is ``GammaPoisson(concentration, concentration / mean)``.
+
+    .. math:: p(k) = \frac{\Gamma(\alpha + k)}{\Gamma(\alpha)\,k!}
+        \Bigl(\frac{\alpha}{\alpha + \mu}\Bigr)^\alpha \Bigl(\frac{\mu}{\alpha + \mu}\Bigr)^k, \quad k = 0, 1, \dots
+
+    :param mean: :math:`\mu \ge 0`.
+    :param concentration: :math:`\alpha > 0`; the variance is :math:`\mu + \mu^2 / \alpha`.
+    """
+
+    __module__ = "numpyro.distributions.conjugate"
+    arg_constraints = {"mean": constraints.nonnegative, "concentration": constraints.positive}
+    support = constraints.nonnegative_integer
+    pytree_data_fields = ("_mean",)
+
+    def __init__(self, mean: ArrayLike, concentration: ArrayLike, *, validate_args: bool | None = None) -> None:
+        self._mean, self.concentration = promote_shapes(mean, concentration)
+        batch_shape = lax.broadcast_shapes(jnp.shape(mean), jnp.shape(concentration))
+        Distribution.__init__(self, batch_shape=batch_shape, validate_args=validate_args)
+
+    @property
+    def mean(self) -> Array:
+        return broadcast_to(self._mean, self.batch_shape)
+
+    @lazy_property
+    def rate(self) -> Array:
+        return self.concentration / jnp.asarray(self._mean)
+
+    @validate_sample
+    def log_prob(self, value: ArrayLike) -> Array:
+        a, mean = self.concentration, self._mean
+        inside = jnp.greater_equal(value, 0)
+        count = jnp.where(inside, value, 0)
+        # (a / (a + m))^a by the logarithm of 1 + m/a, which keeps the limit e^-m of a large concentration
+        log_power = xlogy(count, mean / (a + mean)) - a * jnp.log1p(mean / a)
+        return where_inside(inside, _log_coefficient(a, count) + log_power)
+
+    def cdf(self, value: ArrayLike) -> Array:
+        count = jnp.floor(value)
+        below = betainc(self.concentration, jnp.maximum(count, 0) + 1, self._success())
+        return jnp.where(count < 0, 0.0, below)
+
+    def _success(self) -> Array:
+        return self.concentration / (self.concentration + jnp.asarray(self._mean))
+
+    @property
+    def variance(self) -> Array:
+        return broadcast_to(self._mean + jnp.square(self._mean) / self.concentration, self.batch_shape)
+
+
+class NegativeBinomialProbs(GammaPoisson):
+    r"""The number of successes before ``total_count`` failures, by the probability of a success.
+
+    .. math:: p(k) = \frac{\Gamma(n + k)}{\Gamma(n)\,k!} (1 - p)^n p^k, \quad k = 0, 1, \dots
+
+    :param total_count: number of failures :math:`n > 0`, not necessarily an integer.
+    :param probs: probability of a success :math:`p`.
+    """
+
+    __module__ = "numpyro.distributions.conjugate"
+    arg_constraints = {"total_count": constraints.positive, "probs": constraints.unit_interval}
+    support = constraints.nonnegative_integer
+
+    def __init__(self, total_count: ArrayLike, probs: ArrayLike, *, validate_args: bool | None = None) -> None:
+        self.total_count, self.probs = promote_shapes(total_count, probs)
+        self.concentration = self.total_count
+        batch_shape = lax.broadcast_shapes(jnp.shape(total_count), jnp.shape(probs))
+        Distribution.__init__(self, batch_shape=batch_shape, validate_args=validate_args)
+
+    @lazy_property
+    def rate(self) -> Array:
+        return jnp.reciprocal(jnp.asarray(self.probs, jnp.result_type(float, self.probs))) - 1
+
+    @validate_sample
+    def log_prob(self, value: ArrayLike) -> Array:
+        inside = jnp.greater_equal(value, 0)
+        count = jnp.where(inside, value, 0)
+        log_power = xlogy(count, self.probs) + self.total_count * jnp.log1p(-jnp.asarray(self.probs))
+        return where_inside(inside, _log_coefficient(self.total_count, count) + log_power)
+
+
+class NegativeBinomialLogits(GammaPoisson):
+    r"""The number of successes before ``total_count`` failures, by the log odds of a success.
+
+    .. math:: p(k) = \frac{\Gamma(n + k)}{\Gamma(n)\,k!} \frac{e^{kl}}{(1 + e^l)^{n + k}}, \quad k = 0, 1, \dots
+
+    :param total_count: number of failures :math:`n > 0`, not necessarily an integer.
+    :param logits: log odds of a success :math:`l`.
+    """
+
+    __module__ = "numpyro.distributions.conjugate"
+    arg_constraints = {"total_count": constraints.positive, "logits": constraints.real}
+    support = constraints.nonnegative_integer
+
+    def __init__(self, total_count: ArrayLike, logits: ArrayLike, *, validate_args: bool | None = None) -> None:
+        self.total_count, self.logits = promote_shapes(total_count, logits)
+        self.concentration = self.total_count
+        batch_shape = lax.broadcast_shapes(jnp.shape(total_count), jnp.shape(logits))
+        Distribution.__init__(self, batch_shape=batch_shape, validate_args=validate_args)
+
+    @lazy_property
+    def rate(self) -> Array:
+        return jnp.exp(-jnp.asarray(self.logits))
+
+    @validate_sample
+    def log_prob(self, value: ArrayLike) -> Array:
+        logits = jnp.asarray(self.logits)
+        inside = jnp.greater_equal(value, 0)
+        count = jnp.where(inside, value, 0)
+        # n softplus(l) + k softplus(-l), a sum of positive numbers
+        log_power = -(self.total_count * softplus(logits) + count * softplus(-logits))
+        return where_inside(inside, _log_coefficient(self.total_count, count) + log_power)
+
+
+def NegativeBinomial(
+    total_count: ArrayLike,
+    probs: ArrayLike | None = None,
+    logits: ArrayLike | None = None,
+    *,
+    validate_args: bool | None = None,
+) -> NegativeBinomialProbs | NegativeBinomialLogits:
+    """The number of successes before ``total_count`` failures, by the probability or the log odds of a success.
+
+    :param total_count: number of failures, not necessarily an integer.
+    :param probs: probability of a success.
+    :param logits: log odds of a success. One of the two is to be given; ``probs`` counts where both are.
+    :return: :class:`NegativeBinomialProbs` or :class:`NegativeBinomialLogits`.
+    :raises ValueError: when neither is given.
+    """
+    if probs is not None:
+        return NegativeBinomialProbs(total_count, probs, validate_args=validate_args)
+    if logits is not None:
+        return NegativeBinomialLogits(total_count, logits, validate_args=validate_args)
+    raise ValueError("NegativeBinomial: One of `probs` or `logits` must be specified; got neither.")

@@ -1,0 +1,71 @@
+"""The Dirichlet distribution."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+from jax import random
+from jax.scipy.special import digamma
+
+from numpyro._typing import Array, ArrayLike, Key, Shape
+from numpyro.distributions import constraints
+from numpyro.distributions._maths import where_inside, xlogy
+from numpyro.distributions._validation import check_key, validate_sample
+from numpyro.distributions.distribution import Distribution
+from numpyro.ops.log_gamma import gammaln
+
+
+class Dirichlet(Distribution):
+    r"""The Dirichlet distribution over probability vectors.
+
+    .. math:: p(x) = \frac{\Gamma(\sum_i \alpha_i)}{\prod_i \Gamma(\alpha_i)} \prod_i x_i^{\alpha_i - 1}
+
+    :param concentration: :math:`\alpha > 0`, of shape ``batch_shape + event_shape`` with one event dimension.
+    :raises ValueError: when ``concentration`` is a scalar.
+    """
+
+    __module__ = "numpyro.distributions.continuous"
+    arg_constraints = {"concentration": constraints.independent(constraints.positive, 1)}
+    support = constraints.simplex
+    reparametrized_params = ["concentration"]
+
+    def __init__(self, concentration: ArrayLike, *, validate_args: bool | None = None) -> None:
+        shape = jnp.shape(concentration)
+        if not shape:
+            raise ValueError("Dirichlet: `concentration` parameter must be at least one-dimensional; got a scalar.")
+        self.concentration = concentration
+        super().__init__(batch_shape=shape[:-1], event_shape=shape[-1:], validate_args=validate_args)
+
+    def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
+        check_key(self, key)
+        return random.dirichlet(key, self.concentration, sample_shape + self.batch_shape)
+
+    @validate_sample
+    def log_prob(self, value: ArrayLike) -> Array:
+        # a negative entry is outside of the support; a sum other than 1 is for the validation to find
+        inside = jnp.greater_equal(value, 0)
+        terms = where_inside(inside, xlogy(self.concentration - 1, jnp.where(inside, value, 1)))
+        return jnp.sum(terms, -1) - self._log_normalizer
+
+    @property
+    def _log_normalizer(self) -> Array:
+        a = jnp.asarray(self.concentration)
+        return jnp.sum(gammaln(a), -1) - gammaln(jnp.sum(a, -1))
+
+    def entropy(self) -> Array:
+        a = jnp.asarray(self.concentration)
+        total = jnp.sum(a, -1)
+        return self._log_normalizer + (total - a.shape[-1]) * digamma(total) - jnp.sum((a - 1) * digamma(a), -1)
+
+    @property
+    def mean(self) -> Array:
+        return self.concentration / jnp.sum(jnp.asarray(self.concentration), -1, keepdims=True)
+
+    @property
+    def variance(self) -> Array:
+        total = jnp.sum(jnp.asarray(self.concentration), -1, keepdims=True)
+        mean = self.concentration / total
+        return mean * (1 - mean) / (total + 1)
+
+    @staticmethod
+    def infer_shapes(concentration: Shape) -> tuple[Shape, Shape]:
+        return tuple(concentration[:-1]), tuple(concentration[-1:])

@@ -1,0 +1,149 @@
+"""The LKJ distribution over correlation matrices, and over their Cholesky factors."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+import numpy as np
+from jax import random
+
+from numpyro._typing import Array, ArrayLike, Key, Shape
+from numpyro.distributions import constraints
+from numpyro.distributions._maths import LOG_PI, broadcast_to
+from numpyro.distributions._validation import check_key, validate_sample
+from numpyro.distributions.distribution import Distribution, TransformedDistribution
+from numpyro.distributions.transforms import CorrMatrixCholeskyTransform
+from numpyro.ops.log_gamma import gammaln_ratio
+
+
+class LKJCholesky(Distribution):
+    r"""The distribution of the lower Cholesky factor of a correlation matrix which has an :class:`LKJ` distribution.
+
+    .. math:: p(L) \propto \prod_{i=2}^{d} L_{ii}^{d - i + 2\eta - 2}
+
+    The rows are independent: the entries left of the diagonal in row :math:`i = k + 1` have a density
+    proportional to :math:`(1 - |w|^2)^{b_k - 1}` in the unit ball of :math:`k` dimensions,
+    :math:`b_k = \eta + (d - 1 - k)/2`, so that :math:`|w|^2` has the distribution :math:`\text{Beta}(k/2, b_k)`, and
+    :math:`w` a uniform direction.
+
+    :param dimension: :math:`d`, at least 2.
+    :param concentration: :math:`\eta > 0`; for 1 the correlation matrix is uniform, above 1 it is drawn to the
+        identity.
+    :param sample_method: ``"onion"`` draws row by row as above; ``"cvine"`` draws partial correlations, column by
+        column. Both are exact.
+    :raises ValueError: when the dimension is below 2 or the method unknown.
+
+    Reference: D. Lewandowski, D. Kurowicka, H. Joe (2009), "Generating random correlation matrices based on vines and
+    extended onion method".
+    """
+
+    __module__ = "numpyro.distributions.continuous"
+    arg_constraints = {"concentration": constraints.positive}
+    support = constraints.corr_cholesky
+    pytree_aux_fields = ("dimension", "sample_method")
+    reparametrized_params = ["concentration"]
+
+    def __init__(
+        self,
+        dimension: int,
+        concentration: ArrayLike = 1.0,
+        sample_method: str = "onion",
+        *,
+        validate_args: bool | None = None,
+    ) -> None:
+        if dimension < 2:
+            raise ValueError(f"LKJCholesky: Dimension must be greater than or equal to 2; got {dimension}.")
+        if sample_method not in ("onion", "cvine"):
+            raise ValueError(
+                f"LKJCholesky: `sample_method` should be one of 'cvine' or 'onion'; got {sample_method!r}."
+            )
+        self.dimension = dimension
+        self.concentration = concentration
+        self.sample_method = sample_method
+        super().__init__(
+            batch_shape=jnp.shape(concentration), event_shape=(dimension, dimension), validate_args=validate_args
+        )
+
+    def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
+        check_key(self, key)
+        return self._onion(key, sample_shape) if self.sample_method == "onion" else self._cvine(key, sample_shape)
+
+    def _onion(self, key: Key, sample_shape: Shape) -> Array:
+        shape, d = sample_shape + self.batch_shape, self.dimension
+        key_beta, key_normal = random.split(key)
+        k = np.arange(1.0, d)
+        b = jnp.expand_dims(self.concentration, -1) + (d - 1 - k) / 2
+        squared_norm = random.beta(key_beta, k / 2, b, (*shape, d - 1))
+        normal = jnp.tril(random.normal(key_normal, (*shape, d - 1, d - 1)))
+        direction = normal / jnp.linalg.norm(normal, axis=-1, keepdims=True)
+        return _with_diagonal(jnp.sqrt(squared_norm)[..., None] * direction, jnp.sqrt(1 - squared_norm))
+
+    def _cvine(self, key: Key, sample_shape: Shape) -> Array:
+        shape, d = sample_shape + self.batch_shape, self.dimension
+        # partial correlation of row and column given the columns before: 2 Beta(b, b) - 1, b depending on the column
+        b = jnp.expand_dims(self.concentration, -1) + (d - 2 - np.arange(0.0, d - 1)) / 2
+        b = b[..., None, :]
+        partial = jnp.tril(2 * random.beta(key, b, b, (*shape, d - 1, d - 1)) - 1)
+        # what the columns before have left of a row's unit length
+        left = jnp.cumprod(jnp.sqrt(1 - jnp.square(partial)), axis=-1)
+        before = jnp.concatenate([jnp.ones_like(left[..., :1]), left[..., :-1]], axis=-1)
+        return _with_diagonal(partial * before, left[..., -1])
+
+    @validate_sample
+    def log_prob(self, value: ArrayLike) -> Array:
+        d = self.dimension
+        k = np.arange(1.0, d)
+        b = jnp.expand_dims(self.concentration, -1) + (d - 1 - k) / 2
+        log_diagonal = jnp.log(jnp.diagonal(value, axis1=-2, axis2=-1)[..., 1:])
+        # of row k: gamma(b + k/2) / (pi^(k/2) gamma(b)) (1 - |w|^2)^(b - 1)
+        log_normalizer = jnp.sum(gammaln_ratio(b, k / 2), -1) - (d * (d - 1) / 4) * LOG_PI
+        return jnp.sum(2 * (b - 1) * log_diagonal, -1) + log_normalizer
+
+
+def _with_diagonal(rows: Array, diagonal: Array) -> Array:
+    """A lower triangular matrix of size ``d``: a first row of (1, 0, ...), below it ``rows`` and ``diagonal``.
+
+    :param rows: lower triangular, of shape ``(..., d - 1, d - 1)``.
+    :param diagonal: of shape ``(..., d - 1)``.
+    """
+    d = rows.shape[-1] + 1
+    batch = [(0, 0)] * (rows.ndim - 2)
+    below = jnp.pad(rows, [*batch, (1, 0), (0, 1)])
+    diagonal = jnp.pad(diagonal, [*batch, (1, 0)], constant_values=1)
+    return below + diagonal[..., None] * np.eye(d, dtype=np.dtype(diagonal.dtype))
+
+
+class LKJ(TransformedDistribution):
+    r"""The LKJ distribution over correlation matrices.
+
+    .. math:: p(C) \propto \det(C)^{\eta - 1}
+
+    :param dimension: number of rows :math:`d`, at least 2.
+    :param concentration: :math:`\eta > 0`; for 1 the matrix is uniform, above 1 it is drawn to the identity.
+    :param sample_method: ``"onion"`` or ``"cvine"``, as for :class:`LKJCholesky`.
+    :raises ValueError: when the dimension is below 2 or the method unknown.
+
+    Reference: D. Lewandowski, D. Kurowicka, H. Joe (2009), "Generating random correlation matrices based on vines and
+    extended onion method".
+    """
+
+    __module__ = "numpyro.distributions.continuous"
+    arg_constraints = {"concentration": constraints.positive}
+    support = constraints.corr_matrix
+    pytree_aux_fields = ("dimension", "sample_method")
+    reparametrized_params = ["concentration"]
+
+    def __init__(
+        self,
+        dimension: int,
+        concentration: ArrayLike = 1.0,
+        sample_method: str = "onion",
+        *,
+        validate_args: bool | None = None,
+    ) -> None:
+        base = LKJCholesky(dimension, concentration, sample_method, validate_args=False)
+        self.dimension, self.concentration, self.sample_method = dimension, concentration, sample_method
+        super().__init__(base, CorrMatrixCholeskyTransform().inv, validate_args=validate_args)
+
+    @property
+    def mean(self) -> Array:
+        return broadcast_to(np.eye(self.dimension, dtype=jnp.result_type(float)), self.batch_shape + self.event_shape)

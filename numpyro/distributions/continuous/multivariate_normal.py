@@ -1,0 +1,185 @@
+"""The multivariate normal distribution."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jax import lax, random
+from jax.scipy.linalg import cho_solve, solve_triangular
+
+from numpyro._typing import Array, ArrayLike, Key, Shape
+from numpyro.distributions import constraints
+from numpyro.distributions._lazy import lazy_property
+from numpyro.distributions._maths import HALF_LOG_TWO_PI, broadcast_to, require_one_of
+from numpyro.distributions._shapes import promote_shapes
+from numpyro.distributions._validation import check_key, validate_sample
+from numpyro.distributions.distribution import Distribution
+
+
+def cholesky_of_inverse(matrix: ArrayLike) -> Array:
+    """The lower Cholesky factor of the inverse of a positive definite matrix.
+
+    With ``P`` reversing the order of rows and ``P A P = M M^T``, the factor is ``(P M P)^-T``: one factorisation and
+    one triangular solve, and no inverse.
+    """
+    reversed_factor = jnp.linalg.cholesky(jnp.flip(jnp.asarray(matrix), (-2, -1)))
+    upper = jnp.swapaxes(jnp.flip(reversed_factor, (-2, -1)), -2, -1)
+    identity = jnp.broadcast_to(jnp.eye(upper.shape[-1], dtype=upper.dtype), upper.shape)
+    return solve_triangular(upper, identity, lower=True)
+
+
+class MultivariateNormal(Distribution):
+    r"""The multivariate normal distribution in :math:`d` dimensions.
+
+    .. math:: p(x) = (2\pi)^{-d/2} \det(\Sigma)^{-1/2} \exp\bigl(-\tfrac12 (x - \mu)^T \Sigma^{-1} (x - \mu)\bigr)
+
+    :param loc: mean :math:`\mu`, of shape ``(..., d)``, or a scalar for all dimensions.
+    :param covariance_matrix: :math:`\Sigma`, of shape ``(..., d, d)``, positive definite.
+    :param precision_matrix: :math:`\Sigma^{-1}`, of the same shape.
+    :param scale_tril: lower triangular factor :math:`L` with a positive diagonal and :math:`L L^T = \Sigma`; the one
+        that costs no factorisation. Exactly one of the three is to be given.
+    :raises ValueError: when none or several of the three are given, or the shapes do not agree.
+    """
+
+    __module__ = "numpyro.distributions.continuous"
+    arg_constraints = {
+        "loc": constraints.real_vector,
+        "covariance_matrix": constraints.positive_definite,
+        "precision_matrix": constraints.positive_definite,
+        "scale_tril": constraints.lower_cholesky,
+    }
+    support = constraints.real_vector
+    reparametrized_params = ["loc", "covariance_matrix", "precision_matrix", "scale_tril"]
+
+    def __init__(
+        self,
+        loc: ArrayLike = 0.0,
+        covariance_matrix: ArrayLike | None = None,
+        precision_matrix: ArrayLike | None = None,
+        scale_tril: ArrayLike | None = None,
+        *,
+        validate_args: bool | None = None,
+    ) -> None:
+        given = {
+            "covariance_matrix": covariance_matrix,
+            "precision_matrix": precision_matrix,
+            "scale_tril": scale_tril,
+        }
+        name = require_one_of(**given)
+        matrix: Any = given[name]
+        batch_shape, event_shape = self.infer_shapes(jnp.shape(loc), **{name: jnp.shape(matrix)})
+        loc = np.reshape(loc, (1,)) if isinstance(loc, (int, float)) else jnp.reshape(loc, jnp.shape(loc) or (1,))
+        loc = loc if loc.shape[-1:] == event_shape else broadcast_to(loc, loc.shape[:-1] + event_shape)
+        # one rank for both, so that either may be broadcast against the other
+        column, matrix = promote_shapes(loc[..., None], matrix)
+        self.loc = column[..., 0]
+        setattr(self, name, matrix)
+        if name == "covariance_matrix":
+            self.scale_tril = jnp.linalg.cholesky(jnp.asarray(matrix, jnp.result_type(float, matrix)))
+        elif name == "precision_matrix":
+            self.scale_tril = cholesky_of_inverse(jnp.asarray(matrix, jnp.result_type(float, matrix)))
+        super().__init__(batch_shape=batch_shape, event_shape=event_shape, validate_args=validate_args)
+
+    def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
+        check_key(self, key)
+        noise = random.normal(key, sample_shape + self.batch_shape + self.event_shape)
+        return self.loc + jnp.squeeze(jnp.matmul(self.scale_tril, noise[..., None]), axis=-1)
+
+    @validate_sample
+    def log_prob(self, value: ArrayLike) -> Array:
+        return mvn_log_prob(value - self.loc, self.scale_tril)
+
+    @lazy_property
+    def covariance_matrix(self) -> Array:
+        return jnp.matmul(self.scale_tril, jnp.swapaxes(self.scale_tril, -1, -2))
+
+    @lazy_property
+    def precision_matrix(self) -> Array:
+        factor = jnp.asarray(self.scale_tril)
+        identity = jnp.broadcast_to(jnp.eye(factor.shape[-1], dtype=factor.dtype), factor.shape)
+        return cho_solve((factor, True), identity)
+
+    def entropy(self) -> Array:
+        d = self.event_shape[0]
+        return broadcast_to(d * (0.5 + HALF_LOG_TWO_PI) + _half_log_det(self.scale_tril), self.batch_shape)
+
+    @property
+    def mean(self) -> Array:
+        return broadcast_to(self.loc, self.shape())
+
+    @property
+    def mode(self) -> Array:
+        return self.mean
+
+    @property
+    def variance(self) -> Array:
+        return broadcast_to(jnp.sum(jnp.square(self.scale_tril), -1), self.shape())
+
+    @staticmethod
+    def infer_shapes(
+        loc: Shape = (),
+        covariance_matrix: Shape | None = None,
+        precision_matrix: Shape | None = None,
+        scale_tril: Shape | None = None,
+    ) -> tuple[Shape, Shape]:
+        for name, shape in (
+            ("covariance_matrix", covariance_matrix),
+            ("precision_matrix", precision_matrix),
+            ("scale_tril", scale_tril),
+        ):
+            if shape is None:
+                continue
+            if len(shape) < 2 or shape[-1] != shape[-2]:
+                raise ValueError(f"MultivariateNormal: `{name}` must be of shape (..., d, d); got {shape}.")
+            if loc and loc[-1] not in (1, shape[-1]):
+                raise ValueError(
+                    f"MultivariateNormal: the last dimension of `loc`, of shape {loc}, must be that of `{name}`, of"
+                    f" shape {shape}."
+                )
+            return lax.broadcast_shapes(loc[:-1], shape[:-2]), tuple(shape[-1:])
+        raise ValueError("Exactly one of ['covariance_matrix', 'precision_matrix', 'scale_tril'] must be specified.")
+
+
+def _half_log_det(scale_tril: ArrayLike) -> Array:
+    return jnp.sum(jnp.log(jnp.diagonal(scale_tril, axis1=-2, axis2=-1)), -1)
+
+
+def mvn_log_prob(difference: ArrayLike, scale_tril: ArrayLike) -> Array:
+    """The log density of a centred multivariate normal by its Cholesky factor.
+
+    :param difference: value less mean, of shape ``(..., d)``.
+    :param scale_tril: Cholesky factor of the covariance, of shape ``(..., d, d)``.
+    :return: array of the shape to which the leading dimensions broadcast.
+    """
+    d = jnp.shape(scale_tril)[-1]
+    white = whiten(scale_tril, difference)
+    return -0.5 * jnp.sum(jnp.square(white), -1) - (_half_log_det(scale_tril) + d * HALF_LOG_TWO_PI)
+
+
+def whiten(scale_tril: ArrayLike, difference: ArrayLike) -> Array:
+    """``L^-1 y`` for the lower triangular factor ``L`` of shape ``(..., d, d)`` and ``y`` of shape ``(..., d)``.
+
+    Dimensions of ``y`` along which ``L`` does not vary become columns of one solve: the factor is never copied.
+    """
+    factor, y = jnp.asarray(scale_tril), jnp.asarray(difference)
+    batch = factor.shape[:-2]
+    while batch and batch[0] == 1:
+        batch = batch[1:]
+    factor = factor.reshape(batch + factor.shape[-2:])
+    rank = len(batch)
+    if y.ndim - 1 < rank:
+        y = y.reshape((1,) * (rank + 1 - y.ndim) + y.shape)
+    extra = y.shape[: y.ndim - 1 - rank]
+    if not rank:
+        columns = jnp.swapaxes(y.reshape((-1, y.shape[-1])), 0, 1) if extra else y[:, None]
+        solution = solve_triangular(factor, columns, lower=True)
+        return jnp.swapaxes(solution, 0, 1).reshape(y.shape) if extra else solution[:, 0]
+    shape = lax.broadcast_shapes(y.shape[len(extra) : -1], batch)
+    y = broadcast_to(y, extra + shape + y.shape[-1:])
+    factor = broadcast_to(factor, shape + factor.shape[-2:])
+    if not extra:
+        return solve_triangular(factor, y[..., None], lower=True)[..., 0]
+    columns = jnp.moveaxis(y.reshape((-1,) + y.shape[len(extra) :]), 0, -1)
+    return jnp.moveaxis(solve_triangular(factor, columns, lower=True), -1, 0).reshape(y.shape)

@@ -1,0 +1,142 @@
+"""The binomial distribution."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+from jax import lax
+from jax.scipy.special import betainc, expit
+
+from numpyro._typing import Array, ArrayLike, Key, Shape
+from numpyro.distributions import constraints
+from numpyro.distributions._lazy import lazy_property
+from numpyro.distributions._maths import broadcast_to, require_one_of, where_inside, xlog1py, xlogy
+from numpyro.distributions._shapes import promote_shapes
+from numpyro.distributions._validation import check_key, validate_sample
+from numpyro.distributions.discrete.support import enumerate_range, logits_of_probs, static_bound
+from numpyro.distributions.distribution import Distribution
+from numpyro.ops.log_gamma import log_binomial_coefficient
+from numpyro.ops.random import binomial
+
+
+class _Binomial(Distribution):
+    """What holds of a binomial distribution however its probability is given: by ``probs`` and ``total_count``."""
+
+    has_enumerate_support = True
+
+    @constraints.dependent_property(is_discrete=True, event_dim=0)
+    def support(self) -> constraints.Constraint:
+        return constraints.integer_interval(0, self.total_count)
+
+    def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
+        check_key(self, key)
+        return binomial(key, self.probs, n=self.total_count, shape=sample_shape + self.batch_shape)
+
+    def cdf(self, value: ArrayLike) -> Array:
+        count = jnp.floor(value)
+        n = self.total_count
+        inside = (count >= 0) & (count < n)
+        # P(X <= k) = I_{1-p}(n - k, k + 1)
+        below = betainc(jnp.where(inside, n - count, 1), jnp.where(inside, count + 1, 1), 1 - jnp.asarray(self.probs))
+        return jnp.where(inside, below, jnp.where(count < 0, 0.0, 1.0))
+
+    @property
+    def mean(self) -> Array:
+        return broadcast_to(self.total_count * self.probs, self.batch_shape)
+
+    @property
+    def variance(self) -> Array:
+        return broadcast_to(self.total_count * self.probs * (1 - self.probs), self.batch_shape)
+
+    def enumerate_support(self, expand: bool = True) -> Array:
+        return enumerate_range(0, static_bound(self, "total_count", self.total_count), self.batch_shape, expand)
+
+
+class BinomialProbs(_Binomial):
+    r"""The binomial distribution by its probability.
+
+    .. math:: p(k) = \binom{n}{k} p^k (1 - p)^{n - k}, \quad 0 \le k \le n
+
+    :param probs: :math:`p` in the unit interval, both ends included.
+    :param total_count: number of trials :math:`n \ge 0`.
+    """
+
+    __module__ = "numpyro.distributions.discrete"
+    arg_constraints = {"probs": constraints.unit_interval, "total_count": constraints.nonnegative_integer}
+
+    def __init__(self, probs: ArrayLike, total_count: ArrayLike = 1, *, validate_args: bool | None = None) -> None:
+        self.probs, self.total_count = promote_shapes(probs, total_count)
+        batch_shape = lax.broadcast_shapes(jnp.shape(probs), jnp.shape(total_count))
+        super().__init__(batch_shape=batch_shape, validate_args=validate_args)
+
+    @validate_sample
+    def log_prob(self, value: ArrayLike) -> Array:
+        n = self.total_count
+        inside = jnp.greater_equal(value, 0) & jnp.less_equal(value, n)
+        value = jnp.where(inside, value, 0)
+        log_power = xlogy(value, self.probs) + xlog1py(n - value, -jnp.asarray(self.probs))
+        return where_inside(inside, log_binomial_coefficient(n, value) + log_power)
+
+    @lazy_property
+    def logits(self) -> Array:
+        return logits_of_probs(self.probs)
+
+
+class BinomialLogits(_Binomial):
+    r"""The binomial distribution by the log odds of its probability.
+
+    .. math:: p(k) = \binom{n}{k} \frac{e^{kl}}{(1 + e^l)^n}, \quad 0 \le k \le n
+
+    :param logits: :math:`l`, a real number.
+    :param total_count: number of trials :math:`n \ge 0`.
+    """
+
+    __module__ = "numpyro.distributions.discrete"
+    arg_constraints = {"logits": constraints.real, "total_count": constraints.nonnegative_integer}
+
+    def __init__(self, logits: ArrayLike, total_count: ArrayLike = 1, *, validate_args: bool | None = None) -> None:
+        self.logits, self.total_count = promote_shapes(logits, total_count)
+        batch_shape = lax.broadcast_shapes(jnp.shape(logits), jnp.shape(total_count))
+        super().__init__(batch_shape=batch_shape, validate_args=validate_args)
+
+    @validate_sample
+    def log_prob(self, value: ArrayLike) -> Array:
+        logits, n = jnp.asarray(self.logits), self.total_count
+        inside = jnp.greater_equal(value, 0) & jnp.less_equal(value, n)
+        value = jnp.where(inside, value, 0)
+        # k softplus(-l) + (n - k) softplus(l), a sum of positive numbers, with the common logarithm taken once
+        against = jnp.where(logits > 0, n - value, value)
+        size = jnp.abs(logits)
+        log_power = -(n * jnp.log1p(jnp.exp(-size)) + against * size)
+        return where_inside(inside, log_binomial_coefficient(n, value) + log_power)
+
+    @lazy_property
+    def probs(self) -> Array:
+        return expit(self.logits)
+
+    @property
+    def variance(self) -> Array:
+        logits = jnp.asarray(self.logits)
+        return broadcast_to(self.total_count * expit(logits) * expit(-logits), self.batch_shape)
+
+
+def Binomial(
+    total_count: ArrayLike = 1,
+    probs: ArrayLike | None = None,
+    logits: ArrayLike | None = None,
+    *,
+    validate_args: bool | None = None,
+) -> BinomialProbs | BinomialLogits:
+    """The binomial distribution, by its probability or by its log odds.
+
+    :param total_count: number of trials.
+    :param probs: probability of success.
+    :param logits: log odds of success. Exactly one of the two is to be given.
+    :return: :class:`BinomialProbs` or :class:`BinomialLogits`.
+    :raises ValueError: when none or both are given.
+    """
+    if require_one_of(probs=probs, logits=logits) == "probs":
+        return BinomialProbs(probs, total_count, validate_args=validate_args)
+    return BinomialLogits(logits, total_count, validate_args=validate_args)
+
+
+Binomial.__module__ = "numpyro.distributions.discrete"

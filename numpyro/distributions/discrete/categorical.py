@@ -1,0 +1,163 @@
+"""The categorical distribution."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+import numpy as np
+from jax import lax, nn
+
+from numpyro._typing import Array, ArrayLike, Key, Shape
+from numpyro.distributions import constraints
+from numpyro.distributions._lazy import lazy_property
+from numpyro.distributions._maths import require_one_of, xlogy
+from numpyro.distributions._validation import check_key, validate_sample
+from numpyro.distributions.discrete.support import clamp_probs, enumerate_range
+from numpyro.distributions.distribution import Distribution
+from numpyro.ops.random import categorical
+
+
+def _select(value: ArrayLike, table: ArrayLike) -> Array:
+    """``table[..., value]``, and minus infinity where the value is no index.
+
+    By comparison with all indices rather than a gather: the derivative of a gather is a scatter, which runs serially,
+    and a table that the batch of values shares would be copied for each of them.
+    """
+    table = jnp.asarray(table)
+    size = table.shape[-1]
+    hit = jnp.equal(jnp.expand_dims(value, -1), np.arange(size))
+    inside = jnp.greater_equal(value, 0) & jnp.less(value, size)
+    return jnp.where(inside, jnp.sum(jnp.where(hit, table, 0), -1), -jnp.inf)
+
+
+class _Categorical(Distribution):
+    """What holds of a categorical distribution however its probabilities are given."""
+
+    has_enumerate_support = True
+
+    @constraints.dependent_property(is_discrete=True, event_dim=0)
+    def support(self) -> constraints.Constraint:
+        return constraints.integer_interval(0, self._size - 1)
+
+    @property
+    def _size(self) -> int:
+        raise NotImplementedError
+
+    @property
+    def mean(self) -> Array:
+        """Not a number: categories have no mean."""
+        return jnp.full(self.batch_shape, jnp.nan)
+
+    @property
+    def variance(self) -> Array:
+        """Not a number: categories have no variance."""
+        return jnp.full(self.batch_shape, jnp.nan)
+
+    def enumerate_support(self, expand: bool = True) -> Array:
+        return enumerate_range(0, self._size - 1, self.batch_shape, expand)
+
+
+class CategoricalProbs(_Categorical):
+    r"""The categorical distribution by its probabilities: :math:`k` with probability :math:`p_k`, counting from 0.
+
+    :param probs: :math:`p`, of shape ``batch_shape + (K,)``, adding up to 1 over the last dimension.
+    :raises ValueError: when ``probs`` is a scalar.
+    """
+
+    __module__ = "numpyro.distributions.discrete"
+    arg_constraints = {"probs": constraints.simplex}
+
+    def __init__(self, probs: ArrayLike, *, validate_args: bool | None = None) -> None:
+        if jnp.ndim(probs) < 1:
+            raise ValueError("Categorical: `probs` parameter must be at least one-dimensional; got a scalar.")
+        self.probs = probs
+        super().__init__(batch_shape=jnp.shape(probs)[:-1], validate_args=validate_args)
+
+    @property
+    def _size(self) -> int:
+        return jnp.shape(self.probs)[-1]
+
+    def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
+        check_key(self, key)
+        return categorical(key, self.probs, sample_shape + self.batch_shape)
+
+    @validate_sample
+    def log_prob(self, value: ArrayLike) -> Array:
+        # the logarithm after the choice: that of a zero which was not chosen is never taken
+        probs = jnp.asarray(self.probs)
+        chosen = jnp.sum(jnp.where(jnp.equal(jnp.expand_dims(value, -1), np.arange(self._size)), probs, 0), -1)
+        return jnp.log(chosen)
+
+    @lazy_property
+    def logits(self) -> Array:
+        return jnp.log(clamp_probs(self.probs))
+
+    def entropy(self) -> Array:
+        probs = jnp.asarray(self.probs)
+        return -jnp.sum(xlogy(probs, probs), -1)
+
+    @property
+    def mode(self) -> Array:
+        return jnp.argmax(jnp.asarray(self.probs), -1)
+
+
+class CategoricalLogits(_Categorical):
+    r"""The categorical distribution by its logits: :math:`k` with probability proportional to :math:`e^{l_k}`.
+
+    :param logits: :math:`l`, of shape ``batch_shape + (K,)``; a constant added to all of them changes nothing.
+    :raises ValueError: when ``logits`` is a scalar.
+    """
+
+    __module__ = "numpyro.distributions.discrete"
+    arg_constraints = {"logits": constraints.real_vector}
+
+    def __init__(self, logits: ArrayLike, *, validate_args: bool | None = None) -> None:
+        if jnp.ndim(logits) < 1:
+            raise ValueError("Categorical: `logits` parameter must be at least one-dimensional; got a scalar.")
+        self.logits = logits
+        super().__init__(batch_shape=jnp.shape(logits)[:-1], validate_args=validate_args)
+
+    @property
+    def _size(self) -> int:
+        return jnp.shape(self.logits)[-1]
+
+    def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
+        check_key(self, key)
+        return categorical(key, self.probs, sample_shape + self.batch_shape)
+
+    @validate_sample
+    def log_prob(self, value: ArrayLike) -> Array:
+        # differences from the largest, so that a common constant costs no digits
+        logits = jnp.asarray(self.logits)
+        centred = logits - lax.stop_gradient(jnp.max(logits, -1, keepdims=True))
+        return _select(value, centred) - jnp.log(jnp.sum(jnp.exp(centred), -1))
+
+    @lazy_property
+    def probs(self) -> Array:
+        return nn.softmax(jnp.asarray(self.logits), axis=-1)
+
+    def entropy(self) -> Array:
+        log_probs = nn.log_softmax(jnp.asarray(self.logits), axis=-1)
+        probs = jnp.exp(log_probs)
+        return -jnp.sum(probs * jnp.where(probs > 0, log_probs, 0), -1)
+
+    @property
+    def mode(self) -> Array:
+        return jnp.argmax(jnp.asarray(self.logits), -1)
+
+
+def Categorical(
+    probs: ArrayLike | None = None, logits: ArrayLike | None = None, *, validate_args: bool | None = None
+) -> CategoricalProbs | CategoricalLogits:
+    """The categorical distribution, by its probabilities or by logits.
+
+    :param probs: probabilities, of shape ``(..., K)``.
+    :param logits: their logarithms, up to a constant, of the same shape. Exactly one of the two is to be given.
+    :return: :class:`CategoricalProbs` or :class:`CategoricalLogits`.
+    :raises ValueError: when none or both are given.
+    """
+    if require_one_of(probs=probs, logits=logits) == "probs":
+        return CategoricalProbs(probs, validate_args=validate_args)
+    return CategoricalLogits(logits, validate_args=validate_args)
+
+
+Categorical.__module__ = "numpyro.distributions.discrete"

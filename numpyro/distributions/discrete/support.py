@@ -1,0 +1,58 @@
+"""What discrete families share: the list of a support's values, and probabilities as log odds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from numpyro._typing import Array, ArrayLike, Shape
+from numpyro.distributions._validation import concrete
+
+
+def enumerate_range(low: int, high: int, batch_shape: Shape, expand: bool) -> Array:
+    """The integers from ``low`` to ``high``, along a new leftmost dimension.
+
+    :param low: the first.
+    :param high: the last.
+    :param batch_shape: of the distribution.
+    :param expand: whether the other dimensions have their full sizes, or size 1.
+    :return: integers of shape ``(high - low + 1,) + batch_shape``, or with sizes 1.
+    """
+    values = np.arange(low, high + 1).reshape((-1,) + (1,) * len(batch_shape))
+    values = np.broadcast_to(values, values.shape[:1] + tuple(batch_shape)) if expand else values
+    return jnp.asarray(values, jnp.result_type(int))
+
+
+def static_bound(owner: Any, name: str, value: Any) -> int:
+    """The one integer that all elements of a parameter equal, which a list of values has to know.
+
+    :raises ValueError: when the parameter is not concrete.
+    :raises NotImplementedError: when its elements differ.
+    """
+    array = concrete(value)
+    if array is None:
+        raise ValueError(
+            f"{type(owner).__name__}.enumerate_support needs a concrete `{name}`, the number of values being a shape;"
+            f" under `jit` or `vmap`, give `{name}` as a Python integer or a NumPy array."
+        )
+    if array.size and (array != array.flat[0]).any():
+        raise NotImplementedError(
+            f"{type(owner).__name__}: Inhomogeneous `{name}` not supported by `enumerate_support`: the values differ"
+            f" over the batch ({array.min()} to {array.max()}), so that their lists have no common shape."
+        )
+    return int(array.flat[0])
+
+
+def clamp_probs(probs: ArrayLike) -> Array:
+    """Probabilities kept off 0 and 1 by the smallest steps of their precision, so that their log odds are finite."""
+    probs = jnp.asarray(probs, jnp.result_type(float, probs))
+    precision = jnp.finfo(probs.dtype)
+    return jnp.clip(probs, precision.tiny, 1 - precision.eps)
+
+
+def logits_of_probs(probs: ArrayLike) -> Array:
+    """The log odds of probabilities, finite for 0 and 1 as well."""
+    clamped = clamp_probs(probs)
+    return jnp.log(clamped) - jnp.log1p(-clamped)

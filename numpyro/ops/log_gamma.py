@@ -1,0 +1,128 @@
+r"""Differences of log gamma functions without cancellation: ratios, beta functions, binomial coefficients.
+
+With :math:`c = \tfrac12 \log 2\pi` and the remainder :math:`S` of Stirling's series,
+
+.. math:: \log\Gamma(x) = (x - \tfrac12)\log x - x + c + S(x).
+
+Taking the difference of two such expressions by hand leaves terms of the size of the result, where the difference of
+two log gammas of size :math:`x \log x` would lose all digits (for ``float32`` from :math:`x \approx 10^6` on).
+Arguments below 8 are first raised by 8 with :math:`\Gamma(x + 8) = x (x+1) \cdots (x+7)\,\Gamma(x)`. All derivatives
+follow by automatic differentiation of the same expressions, and so don't cancel either. For positive arguments only.
+
+Reference: NIST Digital Library of Mathematical Functions, 5.11.1 and 5.5.1.
+"""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+import numpy as np
+
+from numpyro._typing import Array, ArrayLike
+
+_HALF_LOG_TWO_PI = 0.9189385332046727
+_SHIFT = 8
+
+
+def stirling_remainder(x: ArrayLike) -> Array:
+    """The remainder of Stirling's series, for ``x`` at least 8 to within 1e-14."""
+    inverse = 1 / x
+    square = inverse * inverse
+    series = 1 / 1188 - square * (691 / 360360)
+    for coefficient in (-1 / 1680, 1 / 1260, -1 / 360, 1 / 12):
+        series = coefficient + square * series
+    return inverse * series
+
+
+def _raise(x: ArrayLike) -> tuple[Array, Array]:
+    """``x`` raised by 8 where it is below 8, and the factor by which its gamma function has then grown."""
+    x = jnp.asarray(x, jnp.result_type(float, x))
+    small = x < _SHIFT
+    start = jnp.where(small, x, 1)
+    product = start
+    for step in range(1, _SHIFT):
+        product = product * (start + step)
+    return jnp.where(small, x + _SHIFT, x), jnp.where(small, product, 1)
+
+
+def gammaln(x: ArrayLike) -> Array:
+    """``log(gamma(x))`` for positive ``x``."""
+    raised, factor = _raise(x)
+    return (raised - 0.5) * jnp.log(raised) - raised + _HALF_LOG_TWO_PI + stirling_remainder(raised) - jnp.log(factor)
+
+
+def gammaln_ratio(x: ArrayLike, increment: ArrayLike) -> Array:
+    """``log(gamma(x + increment) / gamma(x))`` for positive ``x`` and ``x + increment``."""
+    upper, upper_factor = _raise(x + increment)
+    lower, lower_factor = _raise(x)
+    # upper - lower, exactly, where the sum above has been rounded
+    difference = increment + (upper - (x + increment)) - (lower - x)
+    return (
+        (lower - 0.5) * jnp.log1p(difference / lower)
+        + difference * (jnp.log(upper) - 1)
+        + (stirling_remainder(upper) - stirling_remainder(lower))
+        + jnp.log(lower_factor / upper_factor)
+    )
+
+
+def betaln(a: ArrayLike, b: ArrayLike) -> Array:
+    """``log(gamma(a) gamma(b) / gamma(a + b))`` for positive ``a`` and ``b``."""
+    small, large = jnp.minimum(a, b), jnp.maximum(a, b)
+    x, x_factor = _raise(small)
+    y, y_factor = _raise(large)
+    z, z_factor = _raise(small + large)
+    # z - y, exactly; it is x where nothing was raised
+    difference = small + (z - (small + large)) - (y - large)
+    return (
+        _HALF_LOG_TWO_PI
+        - difference * jnp.log(z / x)
+        + (x - 0.5 - difference) * jnp.log(x)
+        - (x - difference)
+        - (y - 0.5) * jnp.log1p(difference / y)
+        + (stirling_remainder(x) + stirling_remainder(y) - stirling_remainder(z))
+        + jnp.log(z_factor / y_factor)
+        - jnp.log(x_factor)
+    )
+
+
+def log_poisson(count: ArrayLike, rate: ArrayLike) -> Array:
+    r"""The logarithm of ``rate**count * exp(-rate) / gamma(count + 1)``, for real ``count > -1`` and ``rate >= 0``.
+
+    For a count below 8 its terms are added up as they stand. For a larger one they would cancel; there, with
+    :math:`r = (\text{rate} - \text{count}) / \text{count}`, Stirling's series leaves (Loader 2000)
+
+    .. math:: \text{count}\,(\log(1 + r) - r) - \tfrac12 \log(2\pi\,\text{count}) - S(\text{count}).
+
+    Which of the two serves is settled in Python where the count is a Python number or a NumPy array.
+
+    Reference: C. Loader (2000), "Fast and accurate computation of binomial probabilities".
+    """
+    is_large = np.greater_equal(count, _SHIFT) if isinstance(count, (int, float, np.ndarray, np.generic)) else None
+    all_small = is_large is not None and not is_large.any()
+    all_large = is_large is not None and bool(is_large.all())
+    both_zero = jnp.equal(count, 0) & jnp.equal(rate, 0)
+    finite_rate = jnp.minimum(rate, jnp.finfo(jnp.result_type(float, rate)).max)
+    log_rate = jnp.log(jnp.where(both_zero, 1, finite_rate))
+    if all_small:
+        return count * log_rate - rate - gammaln(count + 1)
+    large = jnp.greater_equal(count, _SHIFT)
+    safe_count = count if all_large else jnp.where(large, count, _SHIFT)
+    log_count = jnp.log(safe_count)
+    excess = rate - safe_count
+    near = 2 * jnp.abs(excess) < safe_count
+    log_ratio = jnp.where(near, jnp.log1p(jnp.where(near, excess / safe_count, 0)), log_rate - log_count)
+    large_value = safe_count * log_ratio - excess - 0.5 * log_count - _HALF_LOG_TWO_PI - stirling_remainder(safe_count)
+    if all_large:
+        return large_value
+    small_value = count * log_rate - rate - gammaln(jnp.where(large, 0, count) + 1)
+    return jnp.where(large, large_value, small_value)
+
+
+def log_binomial_coefficient(total: ArrayLike, count: ArrayLike) -> Array:
+    """The logarithm of the number of subsets of ``count`` of ``total`` things, for real arguments too.
+
+    From ``1 / C(n, k) = (n + 1) B(k + 1, n - k + 1)``; exactly 0 for none or all of the things.
+    """
+    total, count = jnp.asarray(total, jnp.result_type(float, total)), jnp.asarray(count, jnp.result_type(float, count))
+    none_or_all = (count == 0) | (count == total)
+    value = -betaln(count + 1, total - count + 1) - jnp.log1p(total)
+    return jnp.where(none_or_all, 0.0, value)
