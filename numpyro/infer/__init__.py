@@ -1,1 +1,24 @@
 """Inference: what algorithms need to know of a model, and the algorithms."""
+
+from numpyro.infer.hmc import HMC, NUTS
+from numpyro.infer.initialization import (
+    init_to_feasible,
+    init_to_mean,
+    init_to_median,
+    init_to_sample,
+    init_to_uniform,
+    init_to_value,
+)
+from numpyro.infer.mcmc import MCMC
+
+__all__ = [
+    "HMC",
+    "MCMC",
+    "NUTS",
+    "init_to_feasible",
+    "init_to_mean",
+    "init_to_median",
+    "init_to_sample",
+    "init_to_uniform",
+    "init_to_value",
+]

@@ -1,0 +1,154 @@
+"""HMC and NUTS as the engine advances them: over a flat vector, with the model's gradient traced once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from numpyro._typing import Array, Key, PyTree
+from numpyro.infer.hmc.state import HMCState
+from numpyro.infer.hmc.transition import HMCAlgorithm, Tuning
+from numpyro.infer.mcmc.sampler import Sampler, record
+from numpyro.infer.model import InitializationError, ModelView, initial_candidate
+from numpyro.infer.model.initial import MAX_TRIES, no_start_error
+from numpyro.infer.model.layout import Layout
+from numpyro.infer.program import Program
+
+Potential = Callable[[PyTree, PyTree], Array]
+
+
+class Data(NamedTuple):
+    """All run-time values of a run: settings, the arrays that the programs captured, and the data of the model."""
+
+    tuning: Tuning
+    potential: tuple[Any, ...]
+    draw: tuple[Any, ...]
+    postprocess: tuple[Any, ...]
+    model: PyTree
+
+
+def value_and_gradient(fn: Callable[[Array], Array], forward_mode: bool) -> Callable[[Array], tuple[Array, Array]]:
+    """A scalar function of a vector with its gradient, in reverse mode or, one direction at a time, in forward mode."""
+    if not forward_mode:
+        return jax.value_and_grad(fn)
+
+    def forward(x: Array) -> tuple[Array, Array]:
+        directions = jnp.eye(x.shape[0], dtype=x.dtype)
+        value, gradient = jax.vmap(lambda v: jax.jvp(fn, (x,), (v,)), out_axes=(None, 0))(directions)
+        return value, gradient
+
+    return forward
+
+
+class HMCSampler(Sampler):
+    """The programs of one kernel for one model, shapes and settings.
+
+    :param algorithm: what to run.
+    :param layout: how positions lie in the flat vector.
+    :param tuning: run-time settings.
+    :param potential: the potential energy, a function of the model's data and a position (a pytree).
+    :param model_data: the model's data.
+    :param draw_initial: a function of the model's data and a key that draws a position; ``None`` where a start is given.
+    :param postprocess: a function of the model's data and a position that gives what the user sees.
+    :param view: the model, for messages; ``None`` for a bare potential.
+    """
+
+    def __init__(
+        self,
+        algorithm: HMCAlgorithm,
+        layout: Layout,
+        tuning: Tuning,
+        potential: Potential,
+        model_data: PyTree,
+        draw_initial: Callable[[PyTree, Key], PyTree] | None,
+        postprocess: Callable[[PyTree, PyTree], PyTree],
+        forward_mode: bool,
+        view: ModelView | None,
+    ) -> None:
+        self.algorithm, self.layout, self.view = algorithm, layout, view
+        flat = jax.ShapeDtypeStruct((layout.size,), layout.dtype)
+        data = jax.eval_shape(lambda data: data, model_data)
+        key = jax.eval_shape(lambda: jax.random.key(0))
+
+        def potential_and_grad(data: PyTree, flat: Array) -> tuple[Array, Array]:
+            return value_and_gradient(lambda z: potential(data, layout.unravel(z)), forward_mode)(flat)
+
+        self._potential = Program(potential_and_grad, data, flat)
+        self._draw = None
+        if draw_initial is not None:
+            draw = draw_initial
+            self._draw = Program(lambda data, key: layout.ravel(draw(data, key)), data, key)
+        self._postprocess = Program(lambda data, flat: postprocess(data, layout.unravel(flat)), data, flat)
+        programs = [self._potential, self._draw, self._postprocess]
+        tuning_structure = jax.tree.structure(tuning)
+        self.key = ("hmc", algorithm, layout, tuning_structure, *(p.key if p else None for p in programs))
+        self.data = Data(tuning, *(p.consts if p else () for p in programs), model_data)
+
+    def potential_and_grad(self, data: Data) -> Callable[[Array], tuple[Array, Array]]:
+        return lambda flat: self._potential(data.potential, data.model, flat)
+
+    def init(self, data: Data, rng_key: Key, init_params: PyTree) -> HMCState:
+        init_key, state_key = jax.random.split(rng_key)
+        potential_and_grad = self.potential_and_grad(data)
+        if init_params is not None:
+            flat = self.layout.ravel(init_params)
+            potential, grad = potential_and_grad(flat)
+        else:
+            draw = self._draw
+            if draw is None:
+                raise TypeError("this sampler starts from given positions only")
+            if not jnp.issubdtype(init_key.dtype, jax.dtypes.prng_key):
+                init_key = jax.random.wrap_key_data(init_key)
+            flat, potential, grad, _ = initial_candidate(
+                potential_and_grad, lambda key: draw(data.draw, data.model, key), init_key, MAX_TRIES
+            )
+        state = self.algorithm.init(potential_and_grad, data.tuning, flat, potential, grad, state_key)
+        return self.unpack(state)
+
+    def step(self, data: Data, state: HMCState) -> HMCState:
+        return self.algorithm.step(self.potential_and_grad(data), data.tuning, state)
+
+    def fields(self, state: HMCState, names: tuple[str, ...]) -> dict[str, PyTree]:
+        return record(state, names)
+
+    def postprocess(self, data: Data, draw: PyTree) -> PyTree:
+        return self._postprocess(data.postprocess, data.model, self.layout.ravel(draw))
+
+    def pack(self, state: HMCState) -> HMCState:
+        return state._replace(z=self.layout.ravel(state.z), z_grad=self.layout.ravel(state.z_grad))
+
+    def unpack(self, state: HMCState) -> HMCState:
+        return state._replace(z=self.layout.unravel(state.z), z_grad=self.layout.unravel(state.z_grad))
+
+    def without_data(self) -> HMCSampler:
+        bare = object.__new__(HMCSampler)
+        bare.__dict__.update(
+            self.__dict__,
+            data=None,
+            view=None,
+            _potential=self._potential.without_consts(),
+            _draw=self._draw and self._draw.without_consts(),
+            _postprocess=self._postprocess.without_consts(),
+        )
+        return bare
+
+    def check_start(self, state: HMCState) -> None:
+        finite = np.isfinite(np.asarray(state.potential_energy)) & np.isfinite(
+            np.asarray(sum(np.sum(np.asarray(g)) for g in jax.tree.leaves(state.z_grad)))
+        )
+        if np.all(finite):
+            return
+        if self.view is None:
+            raise _bare_potential_error(state)
+        raise no_start_error(self.view, self.data.model, dict(state.z), MAX_TRIES if self._draw else 1)
+
+
+def _bare_potential_error(state: HMCState) -> InitializationError:
+    return InitializationError(
+        f"Cannot find valid initial parameters: at init_params the potential energy is {state.potential_energy} and its "
+        f"gradient {state.z_grad}; both must be finite."
+    )

@@ -1,0 +1,75 @@
+"""The state of HMC and NUTS, as programs see it."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from numpyro._typing import Array, Key, PyTree
+
+
+class Schedule(NamedTuple):
+    """Warm-up as run-time values: its length, and the last iteration of each of its windows."""
+
+    num_warmup: Array
+    window_ends: Array
+
+
+class HMCAdaptState(NamedTuple):
+    """What adapts during warm-up.
+
+    - **step_size** - the step size of the next trajectory.
+    - **inverse_mass_matrix** - a dictionary by blocks of sites, ``{("a", "b"): array}``: a vector where the block is diagonal, a
+      matrix where it is dense. A bare array where positions are no dictionary.
+    - **mass_matrix_sqrt**, **mass_matrix_sqrt_inv** - factors of the mass matrix and their inverses, of the same form.
+    - **ss_state** - the state of dual averaging.
+    - **mm_state** - running covariances of the positions in the current window, by blocks.
+    - **window_idx** - the number of the current window.
+    - **rng_key** - a key for what adaptation draws.
+    - **schedule** - the windows of warm-up.
+    """
+
+    step_size: Array
+    inverse_mass_matrix: PyTree
+    mass_matrix_sqrt: PyTree
+    mass_matrix_sqrt_inv: PyTree
+    ss_state: PyTree
+    mm_state: PyTree
+    window_idx: Array
+    rng_key: Key
+    schedule: Any
+
+
+class HMCState(NamedTuple):
+    """The state of a chain.
+
+    - **i** - the number of iterations done, warm-up included.
+    - **z** - the position: unconstrained values of the latent sites, or what ``potential_fn`` takes.
+    - **z_grad** - the gradient of the potential energy at ``z``.
+    - **potential_energy** - minus the log density of ``z``.
+    - **energy** - the Hamiltonian at ``z`` at the end of the last trajectory.
+    - **r** - the momentum, where it is kept between iterations; ``None`` otherwise.
+    - **trajectory_length** - the length of trajectories; ``None`` for NUTS.
+    - **num_steps** - leapfrog steps of the last trajectory.
+    - **accept_prob** - acceptance probability of the last trajectory, averaged over its points for NUTS.
+    - **mean_accept_prob** - mean acceptance probability since warm-up began or, later, since it ended.
+    - **diverging** - whether the energy of the last trajectory ran away.
+    - **adapt_state** - an :class:`HMCAdaptState`.
+    - **rng_key** - the key of the chain's next iteration.
+    """
+
+    i: Array
+    z: PyTree
+    z_grad: PyTree
+    potential_energy: Array
+    energy: Array
+    r: PyTree
+    trajectory_length: Array | None
+    num_steps: Array
+    accept_prob: Array
+    mean_accept_prob: Array
+    diverging: Array
+    adapt_state: HMCAdaptState
+    rng_key: Key
+
+
+HMCState.__module__ = HMCAdaptState.__module__ = "numpyro.infer.hmc"

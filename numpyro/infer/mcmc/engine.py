@@ -1,0 +1,142 @@
+"""The engine: it advances chains in chunks of one compiled program.
+
+A chunk is one call of a compiled program that takes a state, the data and the number of iterations, all at run time, and returns
+the next state with the draws that it recorded, in buffers of a fixed number of rows. The same program serves warm-up,
+sampling, every chain, and repeated runs. Between chunks draws go to host memory, the progress bar moves, and an interrupt is
+seen. Draws do not depend on the length of chunks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from numpyro._typing import Key, PyTree
+from numpyro.infer.mcmc.sampler import Sampler
+from numpyro.infer.program import compiled_programs
+
+BUFFER_BYTES = 1 << 20
+"""About the size of the buffers of one chain's chunk."""
+MAX_ROWS = 256
+"""The most draws that a chunk records."""
+
+
+class Plan(NamedTuple):
+    """Iterations to run: ``skip`` of which nothing is kept, then ``rows`` draws, one every ``thinning`` iterations."""
+
+    skip: int
+    rows: int
+    thinning: int
+
+    @property
+    def iterations(self) -> int:
+        return self.skip + self.rows * self.thinning
+
+
+class Chains(Enum):
+    """How the chains lie in a state: one alone, batched by a leading axis, or as one ensemble that the kernel advances."""
+
+    SEPARATE = "separate"
+    BATCHED = "batched"
+    ENSEMBLE = "ensemble"
+
+
+class Programs(NamedTuple):
+    """The compiled programs of a sampler."""
+
+    init: Callable[..., PyTree]
+    chunk: Callable[..., tuple[PyTree, PyTree]]
+    finish: Callable[..., PyTree]
+    rows: int
+
+
+def compile_programs(
+    sampler: Sampler, fields: tuple[str, ...], rows: int, chains: Chains = Chains.SEPARATE
+) -> Programs:
+    """The programs of ``sampler``, reused where they were compiled before.
+
+    :param fields: the fields to record.
+    :param rows: the rows of a chunk's buffers.
+    :param chains: how the chains lie in a state.
+    """
+    return compiled_programs.get(
+        (sampler.key, fields, rows, chains), lambda: _build(sampler.without_data(), fields, rows, chains)
+    )
+
+
+def _build(sampler: Sampler, fields: tuple[str, ...], rows: int, chains: Chains) -> Programs:
+    def init(data: PyTree, rng_key: Key, chain: Any, init_params: PyTree) -> PyTree:
+        """``chain`` is the chain's index, or ``None`` where ``rng_key`` is the chain's own."""
+        return sampler.init(data, rng_key if chain is None else jax.random.fold_in(rng_key, chain), init_params)
+
+    def init_all(data: PyTree, rng_key: Key, chain: Any, init_params: PyTree) -> PyTree:
+        over_keys = (0, None) if chain is None else (None, 0)
+        return jax.vmap(init, (None, *over_keys, None if init_params is None else 0))(data, rng_key, chain, init_params)
+
+    def chunk(data: PyTree, state: PyTree, plan: Plan) -> tuple[PyTree, PyTree]:
+        return run_chunk(sampler, data, state, plan, fields, rows)
+
+    def ensemble_chunk(data: PyTree, state: PyTree, plan: Plan) -> tuple[PyTree, PyTree]:
+        state, records = chunk(data, state, plan)
+        return state, jax.tree.map(lambda leaf: jnp.swapaxes(leaf, 0, 1) if leaf.ndim > 1 else leaf, records)
+
+    def finish(data: PyTree, draws: PyTree) -> PyTree:
+        return jax.vmap(sampler.postprocess, (None, 0))(data, draws)
+
+    finish_all = jax.vmap(finish, (None, 0))
+    if chains is Chains.SEPARATE:
+        return Programs(jax.jit(init), jax.jit(chunk), jax.jit(finish), rows)
+    if chains is Chains.BATCHED:
+        return Programs(jax.jit(init_all), jax.jit(jax.vmap(chunk, (None, 0, None))), jax.jit(finish_all), rows)
+    return Programs(jax.jit(init_all), jax.jit(ensemble_chunk), jax.jit(finish_all), rows)
+
+
+def run_chunk(
+    sampler: Sampler, data: PyTree, state: PyTree, plan: Plan, fields: tuple[str, ...], rows: int
+) -> tuple[PyTree, PyTree]:
+    """Advance one chain by ``plan``, whose entries are run-time values; pure.
+
+    :param rows: the rows of the buffers, at least ``plan.rows``.
+    :returns: the next state and the recorded fields; rows from ``plan.rows`` on are void.
+    """
+    skip, kept, thinning = (jnp.asarray(entry, jnp.int32) for entry in plan)
+    packed = sampler.pack(state)
+    # A dictionary keeps pytrees of the recorded fields apart; buffers are written in place.
+    shapes = jax.eval_shape(lambda s: sampler.fields(sampler.unpack(s), fields), packed)
+    buffers = jax.tree.map(lambda leaf: jnp.zeros((rows, *leaf.shape), leaf.dtype), shapes)
+
+    def advance(carry: tuple) -> tuple:
+        count, packed, buffers = carry
+        packed = sampler.step(data, packed)
+        # Every iteration writes the row of its draw; the last of a row's iterations is the one that stays.
+        row = jnp.maximum((count - skip) // thinning, 0)
+        values = sampler.fields(sampler.unpack(packed), fields)
+        buffers = jax.tree.map(lambda b, v: lax.dynamic_update_index_in_dim(b, v, row, 0), buffers, values)
+        return count + 1, packed, buffers
+
+    total = skip + kept * thinning
+    _, packed, buffers = lax.while_loop(lambda carry: carry[0] < total, advance, (jnp.int32(0), packed, buffers))
+    return sampler.unpack(packed), buffers
+
+
+def buffer_rows(shapes: PyTree) -> int:
+    """How many draws a chunk records, from the shapes of one draw: about :data:`BUFFER_BYTES`, a power of two."""
+    leaves = jax.tree.leaves(shapes)
+    size = sum(int(np.prod(leaf.shape)) * _itemsize(leaf.dtype) for leaf in leaves) or 1
+    rows = max(1, min(MAX_ROWS, BUFFER_BYTES // size))
+    return 1 << (rows.bit_length() - 1)
+
+
+def _itemsize(dtype: Any) -> int:
+    return getattr(dtype, "itemsize", 8)
+
+
+def is_traced(tree: PyTree) -> bool:
+    """Whether any leaf is a tracer: the run is part of a user's ``jit``, ``vmap`` or ``grad``."""
+    return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(tree))

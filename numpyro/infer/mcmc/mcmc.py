@@ -1,0 +1,286 @@
+"""The public face of Markov chain Monte Carlo."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from operator import attrgetter
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from numpyro._errors import UsageError
+from numpyro._typing import Array, Key, PyTree
+from numpyro.diagnostics import print_summary
+from numpyro.infer.mcmc.chains import Phase
+from numpyro.infer.mcmc.engine import Plan
+from numpyro.infer.mcmc.kernel import MCMCKernel
+from numpyro.infer.mcmc.run import ChainRun
+from numpyro.infer.model.view import require_run_time_arrays
+from numpyro.util import is_prng_key
+
+CHAIN_METHODS = ("sequential", "parallel", "vectorized")
+
+
+class MCMC:
+    """Runs a kernel: warm-up, sampling, several chains, and access to what they drew.
+
+    :param sampler: a kernel, such as :class:`~numpyro.infer.NUTS`.
+    :param num_warmup: iterations of warm-up.
+    :param num_samples: iterations of sampling, of which every ``thinning``-th is kept.
+    :param num_chains: the number of chains.
+    :param thinning: keep one of this many draws.
+    :param postprocess_fn: a function that turns one draw into what is kept; by default the kernel's own, which constrains
+        values and adds deterministic sites.
+    :param chain_method: how chains are run. ``"parallel"`` uses all devices or, on one CPU device, one thread for each core;
+        ``"vectorized"`` advances all chains in one batched program; ``"sequential"`` one after another. All give the same
+        draws up to rounding. A callable maps a function of one chain over chains, as ``jax.vmap`` does.
+    :param progress_bar: show progress, in terminals and notebooks.
+    :param progress_rate: iterations between two updates of the progress bar; by default about ten updates a second.
+    :param jit_model_args: arrays among the model's arguments are always run-time values of the compiled program. With
+        ``True`` that is required: a model that needs the concrete values of an array is an error, where otherwise the
+        values are compiled in.
+    :raises ValueError: when a count is not an integer in its range, or the chain method is unknown.
+
+    >>> import jax, jax.numpy as jnp, numpyro, numpyro.distributions as dist
+    >>> from numpyro.infer import MCMC, NUTS
+    >>> def model(y):
+    ...     mu = numpyro.sample("mu", dist.Normal(0.0, 10.0))
+    ...     numpyro.sample("y", dist.Normal(mu, 1.0), obs=y)
+    >>> mcmc = MCMC(NUTS(model), num_warmup=200, num_samples=500, progress_bar=False)
+    >>> mcmc.run(jax.random.key(0), jnp.array([1.0, 2.0, 3.0]))
+    >>> mcmc.get_samples()["mu"].shape
+    (500,)
+    """
+
+    def __init__(
+        self,
+        sampler: MCMCKernel,
+        *,
+        num_warmup: int,
+        num_samples: int,
+        num_chains: int = 1,
+        thinning: int = 1,
+        postprocess_fn: Callable[[PyTree], PyTree] | None = None,
+        chain_method: str | Callable = "parallel",
+        progress_bar: bool = True,
+        progress_rate: int | None = None,
+        jit_model_args: bool = False,
+    ) -> None:
+        if not isinstance(sampler, MCMCKernel):
+            raise ValueError(f"`sampler` must be an MCMCKernel, such as NUTS(model), got {type(sampler).__name__}.")
+        _require_integer("num_warmup", num_warmup, 0)
+        _require_integer("num_samples", num_samples, 1)
+        _require_integer("num_chains", num_chains, 1)
+        _require_integer("thinning", thinning, 1)
+        if progress_rate is not None:
+            _require_integer("progress_rate", progress_rate, 1)
+        if not callable(chain_method) and chain_method not in CHAIN_METHODS:
+            raise ValueError(
+                'Only supporting the following methods to draw chains: "sequential", "parallel", or "vectorized", or a '
+                f"callable; got {chain_method!r}."
+            )
+        if callable(postprocess_fn) is (postprocess_fn is None):
+            raise TypeError(f"`postprocess_fn` must be a function, got {type(postprocess_fn).__name__}.")
+        self.sampler = sampler
+        self.num_warmup, self.num_samples = int(num_warmup), int(num_samples)
+        self.num_chains, self.thinning = int(num_chains), int(thinning)
+        self.postprocess_fn = postprocess_fn
+        self.chain_method = chain_method
+        self.progress_bar, self.progress_rate = progress_bar, progress_rate
+        self._jit_model_args = jit_model_args
+        self._sample_field = sampler.sample_field
+        self._args: tuple = ()
+        self._kwargs: dict[str, Any] = {}
+        self._states: dict[str, PyTree] | None = None
+        self._last_state: PyTree = None
+        self._warmup_state: PyTree = None
+
+    # Running
+
+    def warmup(
+        self,
+        rng_key: Key,
+        *args: Any,
+        extra_fields: Sequence[str] = (),
+        collect_warmup: bool = False,
+        init_params: PyTree = None,
+        **kwargs: Any,
+    ) -> None:
+        """Run the warm-up alone; a following :meth:`run` samples from where it ended.
+
+        :param rng_key: a key.
+        :param args: arguments of the model.
+        :param extra_fields: fields of the state to collect, with ``collect_warmup``; dots reach into nested states.
+        :param collect_warmup: keep the draws of warm-up, for :meth:`get_samples` to return until the next run.
+        :param init_params: values to start from (unconstrained, for HMC and NUTS), with a leading axis of chains where there are
+            several.
+        :param kwargs: keyword arguments of the model.
+        """
+        self._warmup_state = None
+        warmup = Plan(0, self.num_warmup, 1) if collect_warmup else Plan(self.num_warmup, 0, 1)
+        self._run(rng_key, args, kwargs, extra_fields, init_params, [Phase(warmup, collect_warmup)])
+        self._warmup_state = self._last_state
+
+    def run(
+        self,
+        rng_key: Key,
+        *args: Any,
+        extra_fields: Sequence[str] = (),
+        init_params: PyTree = None,
+        **kwargs: Any,
+    ) -> None:
+        """Run warm-up, unless :meth:`warmup` has or :attr:`post_warmup_state` was set, and sampling.
+
+        :param rng_key: a key, or a batch of ``num_chains`` keys.
+        :param args: arguments of the model.
+        :param extra_fields: further fields of the state to collect, see the kernel's state; dots reach into nested states, as
+            in ``"adapt_state.step_size"``.
+        :param init_params: values to start from (unconstrained, for HMC and NUTS; what ``potential_fn`` takes, where the kernel has
+            one), with a leading axis of chains where there are several.
+        :param kwargs: keyword arguments of the model.
+        :raises RuntimeError: when no starting point with a finite density was found.
+        """
+        phases = [Phase(Plan(self.num_warmup, 0, 1), False)] if self._warmup_state is None else []
+        rows = self.num_samples // self.thinning
+        phases.append(Phase(Plan(self.num_samples - rows * self.thinning, rows, self.thinning), True))
+        self._run(rng_key, args, kwargs, extra_fields, init_params, phases)
+
+    def _run(
+        self,
+        rng_key: Key,
+        args: tuple,
+        kwargs: dict[str, Any],
+        extra_fields: Sequence[str],
+        init_params: PyTree,
+        phases: list[Phase],
+    ) -> None:
+        if isinstance(extra_fields, str) or not all(isinstance(field, str) for field in extra_fields):
+            raise ValueError("`extra_fields` must be a sequence of names of fields, such as ('potential_energy',).")
+        self._args, self._kwargs = args, kwargs
+        self._check_init_params(init_params)
+        batched_keys = self._check_key(rng_key)
+        fields = tuple(dict.fromkeys((self._sample_field, *self.sampler.default_fields, *extra_fields)))
+        run = ChainRun(
+            kernel=self.sampler,
+            num_warmup=self.num_warmup,
+            num_chains=self.num_chains,
+            chain_method=self.chain_method,
+            postprocess_fn=self.postprocess_fn,
+            fields=fields,
+            phases=phases,
+            progress=(self.progress_bar, self.progress_rate),
+        )
+        with require_run_time_arrays(self._jit_model_args):
+            self._last_state, self._states = run(rng_key, batched_keys, args, kwargs, init_params, self._warmup_state)
+
+    def _check_key(self, rng_key: Key) -> bool:
+        """Whether ``rng_key`` is a batch of keys, one a chain."""
+        if is_prng_key(rng_key):
+            return False
+        shape = np.shape(rng_key)
+        typed = hasattr(rng_key, "dtype") and jax.dtypes.issubdtype(rng_key.dtype, jax.dtypes.prng_key)
+        if hasattr(rng_key, "dtype") and (typed or (len(shape) == 2 and rng_key.dtype == np.uint32)):
+            if len(shape) == (1 if typed else 2) and shape[0] == self.num_chains:
+                return True
+            raise ValueError(
+                f"`rng_key` must be one key or a batch of num_chains={self.num_chains} keys, got a batch of shape {shape}."
+            )
+        raise ValueError(
+            f"`rng_key` must be a key, such as jax.random.key(0), or a batch of num_chains keys; got {rng_key!r}."
+        )
+
+    def _check_init_params(self, init_params: PyTree) -> None:
+        if init_params is None or self.num_chains == 1:
+            return
+        for leaf in jax.tree.leaves(init_params):
+            if np.ndim(leaf) == 0 or np.shape(leaf)[0] != self.num_chains:
+                raise ValueError(
+                    "`init_params` must have the same leading dimension as `num_chains`: expected leaves of shape "
+                    f"({self.num_chains}, ...), got {np.shape(leaf)}."
+                )
+
+    # What was drawn
+
+    @property
+    def last_state(self) -> PyTree:
+        """The state at the end of the last :meth:`run` or :meth:`warmup`, with a leading axis where there are several chains."""
+        return self._last_state
+
+    @property
+    def post_warmup_state(self) -> PyTree:
+        """The state from which :meth:`run` samples without a warm-up of its own.
+
+        :meth:`warmup` sets it; set it to :attr:`last_state` to go on where a run ended::
+
+            mcmc.run(random.key(0))
+            first_draws = mcmc.get_samples()
+            mcmc.post_warmup_state = mcmc.last_state
+            mcmc.run(mcmc.post_warmup_state.rng_key)
+        """
+        return self._warmup_state
+
+    @post_warmup_state.setter
+    def post_warmup_state(self, state: PyTree) -> None:
+        self._warmup_state = state
+
+    def get_samples(self, group_by_chain: bool = False) -> PyTree:
+        """The draws: a pytree like one draw, each leaf with a leading axis of draws.
+
+        :param group_by_chain: keep two leading axes, chains and draws, rather than one for both.
+        :raises UsageError: before any run.
+        """
+        return _flatten_chains(self._drawn("get_samples")[self._sample_field], group_by_chain)
+
+    def get_extra_fields(self, group_by_chain: bool = False) -> dict[str, PyTree]:
+        """What was collected beside the draws, by name of the field; see :meth:`get_samples`."""
+        states = self._drawn("get_extra_fields")
+        extra = {name: field for name, field in states.items() if name != self._sample_field}
+        return _flatten_chains(extra, group_by_chain)
+
+    def _drawn(self, method: str) -> dict[str, PyTree]:
+        if self._states is None:
+            raise UsageError(f"`run` must be called before `{method}`.")
+        if not self._states:
+            raise UsageError(f"`{method}` has no draws: the last call was `warmup` without collect_warmup=True.")
+        return self._states
+
+    def print_summary(self, prob: float = 0.9, exclude_deterministic: bool = True) -> None:
+        """Print mean, deviation, median, credible interval, effective sample size and split r_hat of every site.
+
+        :param prob: the probability mass of the credible interval.
+        :param exclude_deterministic: leave deterministic sites out.
+        """
+        states = self._drawn("print_summary")
+        sites = states[self._sample_field]
+        if isinstance(sites, dict) and exclude_deterministic:
+            position = attrgetter(self._sample_field)(self._last_state)
+            if isinstance(position, dict):
+                sites = {name: site for name, site in sites.items() if name in position}
+        print_summary(sites, prob=prob)
+        if "diverging" in states:
+            print(f"Number of divergences: {int(np.sum(np.asarray(states['diverging'])))}")
+
+    def transfer_states_to_host(self) -> None:
+        """Move the last state to host memory; the draws are there already."""
+        self._last_state = jax.device_get(self._last_state)
+        self._warmup_state = jax.device_get(self._warmup_state)
+
+
+def _flatten_chains(tree: PyTree, group_by_chain: bool) -> PyTree:
+    def flatten(leaf: Any) -> Array:
+        if not group_by_chain:
+            leaf = leaf.reshape((leaf.shape[0] * leaf.shape[1], *leaf.shape[2:]))
+        return jnp.asarray(leaf)
+
+    return jax.tree.map(flatten, tree)
+
+
+def _require_integer(name: str, value: Any, least: int) -> None:
+    kind = {0: "nonnegative", 1: "positive"}[least]
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+        raise ValueError(f"{name} must be a {kind} integer, got {value!r}.")
+
+
+MCMC.__module__ = "numpyro.infer.mcmc"

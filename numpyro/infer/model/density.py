@@ -1,0 +1,115 @@
+"""The log density of a model's trace, and the handlers that run a model at an unconstrained point."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+
+from numpyro._typing import Array, Message, PyTree
+from numpyro.distributions._shapes import scale_and_mask, sum_rightmost
+from numpyro.distributions.transforms import biject_to
+from numpyro.primitives import Messenger, get_mask
+
+
+def is_latent(site: Message) -> bool:
+    """Whether a message is of a random value that is neither observed nor made up for bookkeeping."""
+    return site["type"] == "sample" and not site["is_observed"]
+
+
+def site_log_prob(site: Message) -> Array:
+    """The log probability of a sample site's value, scaled, of shape ``fn.batch_shape`` (masked entries are 0)."""
+    fn, value, intermediates = site["fn"], site["value"], site["intermediates"]
+    log_prob = fn.log_prob(value, intermediates) if intermediates else fn.log_prob(value)
+    return scale_and_mask(log_prob, site["scale"])
+
+
+def check_log_prob_shape(site: Message, log_prob: Array) -> None:
+    """Raise where value and distribution of a site broadcast against each other, so that terms are counted many times.
+
+    :raises ValueError: when the shape of ``log_prob`` is neither the batch shape of the distribution nor that of the value.
+    """
+    fn, value = site["fn"], site["value"]
+    batch_shape = tuple(fn.batch_shape)
+    value_shape = tuple(jnp.shape(value))
+    value_batch = value_shape[: len(value_shape) - fn.event_dim]
+    shape = tuple(jnp.shape(log_prob))
+
+    def trim(shape: tuple[int, ...]) -> tuple[int, ...]:
+        while shape and shape[0] == 1:
+            shape = shape[1:]
+        return shape
+
+    if trim(shape) not in (trim(batch_shape), trim(value_batch)):
+        what = "observations" if site["is_observed"] else "values"
+        raise ValueError(
+            f"Site '{site['name']}': {what} of batch shape {value_batch} and a distribution of batch shape {batch_shape} "
+            f"broadcast to {shape}, so that every term of the density would be counted several times. Give both the same "
+            f"shape (a column of shape (n, 1) is often meant to be (n,)), or put the site in plates for all of {shape}."
+        )
+
+
+def trace_log_density(model_trace: dict[str, Message]) -> Array:
+    """The sum of the log probabilities of all sample sites of a trace."""
+    total: Any = 0.0
+    for site in model_trace.values():
+        if site["type"] == "sample":
+            log_prob = site_log_prob(site)
+            check_log_prob_shape(site, log_prob)
+            total = total + jnp.sum(log_prob)
+    return jnp.asarray(total)
+
+
+class AtUnconstrained(Messenger):
+    """Runs a model with the values of its latent sites given by unconstrained values.
+
+    :param values: unconstrained values by site name.
+
+    Afterwards ``log_dets`` holds :math:`\\log|\\det T'(z)|` by site, a scalar each; it is scaled and masked as the log
+    probability of the site is, since it is part of the density of the unconstrained value.
+    """
+
+    def __init__(self, fn: Callable | None = None, values: dict[str, PyTree] | None = None) -> None:
+        self.values = values or {}
+        self.log_dets: dict[str, Array] = {}
+        super().__init__(fn)
+
+    def process_message(self, msg: Message) -> None:
+        if not is_latent(msg) or msg["value"] is not None or msg["name"] not in self.values:
+            return
+        name, fn = msg["name"], msg["fn"]
+        unconstrained = self.values[name]
+        transform = biject_to(fn.support)
+        value, intermediates = transform.call_with_intermediates(unconstrained)
+        log_det = transform.log_abs_det_jacobian(unconstrained, value, intermediates)
+        log_det = sum_rightmost(log_det, jnp.ndim(log_det) - jnp.ndim(value) + fn.event_dim)
+        self.log_dets[name] = jnp.sum(scale_and_mask(log_det, msg["scale"], get_mask()))
+        msg["value"] = value
+
+
+class ToUnconstrained(Messenger):
+    """Runs a model and records, by name, the unconstrained value of each latent site of continuous support."""
+
+    def __init__(self, fn: Callable | None = None) -> None:
+        self.values: dict[str, Array] = {}
+        super().__init__(fn)
+
+    def postprocess_message(self, msg: Message) -> None:
+        if is_latent(msg) and not msg["fn"].support.is_discrete:
+            self.values[msg["name"]] = biject_to(msg["fn"].support)._inverse(msg["value"])
+
+
+class Prototype(Messenger):
+    """Gives each latent site a value of the right shape and type without drawing it: the image of 0, or a feasible value."""
+
+    def process_message(self, msg: Message) -> None:
+        if not is_latent(msg) or msg["value"] is not None:
+            return
+        fn = msg["fn"]
+        shape = fn.shape(msg["kwargs"]["sample_shape"])
+        if fn.support.is_discrete:
+            msg["value"] = fn.support.feasible_like(jnp.zeros(shape, jnp.result_type(int)))
+        else:
+            transform = biject_to(fn.support)
+            msg["value"] = transform(jnp.zeros(transform.inverse_shape(shape)))

@@ -1,0 +1,126 @@
+"""A starting point: where the log density and its gradient are finite, or an error that says what is not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from numpyro._typing import Array, Key, PyTree
+from numpyro.infer.model.density import is_latent, site_log_prob
+from numpyro.infer.model.layout import Layout
+from numpyro.infer.model.view import ModelView
+
+MAX_TRIES = 100
+
+
+class InitializationError(RuntimeError):
+    """No starting point with a finite log density and gradient was found."""
+
+
+def initial_candidate(
+    potential_and_grad: Callable[[Array], tuple[Array, Array]], draw: Callable[[Key], Array], rng_key: Key, tries: int
+) -> tuple[Array, Array, Array, Array]:
+    """Draw points until the potential and its gradient are finite, at most ``tries`` times. Pure; runs in one loop.
+
+    :returns: the last point drawn, its potential and gradient, and whether they are finite.
+    """
+
+    def attempt(state: tuple) -> tuple:
+        count, rng_key, *_ = state
+        rng_key, draw_key = jax.random.split(rng_key)
+        flat = draw(draw_key)
+        potential, grad = potential_and_grad(flat)
+        finite = jnp.isfinite(potential) & jnp.all(jnp.isfinite(grad)) & jnp.all(jnp.isfinite(flat))
+        return count + 1, rng_key, flat, potential, grad, finite
+
+    flat, potential, grad = jax.eval_shape(lambda key: (draw(key), *potential_and_grad(draw(key))), rng_key)
+    zeros = [jnp.zeros(a.shape, a.dtype) for a in (flat, potential, grad)]
+    state = lax.while_loop(
+        lambda state: (state[0] < tries) & ~state[-1], attempt, (0, rng_key, *zeros, jnp.array(False))
+    )
+    return state[2], state[3], state[4], state[5]
+
+
+def find_initial(
+    view: ModelView,
+    rng_key: Key,
+    potential_and_grad: Callable[[PyTree, dict[str, Array]], tuple[Array, dict[str, Array]]],
+    draw: Callable[[PyTree, Key], dict[str, Array]],
+) -> tuple[dict[str, Array], Array, dict[str, Array], Array]:
+    """As :func:`initial_candidate`, over dictionaries of unconstrained values and the data of ``view``."""
+    layout = Layout(view.prototype)
+    data = view.data(rng_key)
+
+    def flat_potential(flat: Array) -> tuple[Array, Array]:
+        potential, grad = potential_and_grad(data, layout.unravel(flat))
+        return potential, layout.ravel(grad)
+
+    flat, potential, grad, finite = initial_candidate(
+        flat_potential, lambda key: layout.ravel(draw(data, key)), rng_key, MAX_TRIES
+    )
+    return layout.unravel(flat), potential, layout.unravel(grad), finite
+
+
+def explain_no_start(view: ModelView, data: PyTree, unconstrained: dict[str, Any]) -> str:
+    """Say, site by site, what is not finite at a point: values, log probabilities, gradients, observations."""
+    unconstrained = {name: jnp.asarray(value) for name, value in unconstrained.items()}
+    model_trace, _ = view.trace_at(data, unconstrained)
+    lines = []
+    for name, site in model_trace.items():
+        if site["type"] != "sample":
+            continue
+        log_prob = np.asarray(site_log_prob(site))
+        if np.all(np.isfinite(log_prob)):
+            continue
+        kind = "latent" if is_latent(site) else "observed"
+        bad = int(np.sum(~np.isfinite(log_prob)))
+        lines.append(
+            f"  {kind} site '{name}' ({type(site['fn']).__name__}): {bad} of {log_prob.size} log probabilities are not "
+            f"finite{_outside(site)}{_parameters(site)}"
+        )
+    if not lines:
+        gradients = jax.grad(lambda z: view.log_density(data, z))(unconstrained)
+        lines = [
+            f"  the gradient at latent site '{name}' is not finite, at the unconstrained value {_first(unconstrained[name])}"
+            for name, gradient in gradients.items()
+            if not np.all(np.isfinite(gradient))
+        ]
+    return "\n".join(lines)
+
+
+def no_start_error(view: ModelView, data: PyTree, unconstrained: dict[str, Any], tries: int) -> InitializationError:
+    """The error to raise when ``tries`` points, the last of them ``unconstrained``, had no finite density and gradient."""
+    found = explain_no_start(view, data, unconstrained)
+    points = f"each of {tries} starting points" if tries > 1 else "the starting point"
+    return InitializationError(
+        f"Cannot find valid initial parameters: at {points} the log density or its gradient is not finite. At the last "
+        f"one:\n{found}\nCheck the data and the parameters of these sites, or give a better start: "
+        "init_strategy=init_to_value(values=...) with values inside the supports, or init_params=... ."
+    )
+
+
+def _outside(site: Any) -> str:
+    support, value = site["fn"].support, site["value"]
+    inside = np.asarray(support(np.asarray(value)))
+    if np.all(inside):
+        return ""
+    return f"; {int(np.sum(~inside))} of {inside.size} values are outside the support ({support}), the first: " + _first(
+        np.asarray(value)[~inside] if np.shape(value) == inside.shape else value
+    )
+
+
+def _parameters(site: Any) -> str:
+    parameters = {k: getattr(site["fn"], k, None) for k in getattr(site["fn"], "arg_constraints", {})}
+    shown = ", ".join(f"{name} = {_first(value)}" for name, value in parameters.items() if value is not None)
+    return f"; {shown}" if shown else ""
+
+
+def _first(value: Any, count: int = 3) -> str:
+    flat = np.ravel(np.asarray(value))
+    shown = ", ".join(f"{item:.4g}" for item in flat[:count])
+    return f"[{shown}{', ...' if flat.size > count else ''}]" if np.ndim(value) else shown

@@ -1,0 +1,207 @@
+"""The view of a model: its sites, its log density and the maps between unconstrained and constrained values."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from numpyro._errors import UsageError
+from numpyro._typing import Array, CondIndepStackFrame, Key, PyTree, Shape
+from numpyro.distributions.transforms import biject_to
+from numpyro.handlers import seed, substitute, trace
+from numpyro.infer.model.arguments import Arguments
+from numpyro.infer.model.density import AtUnconstrained, Prototype, ToUnconstrained, is_latent, trace_log_density
+
+logger = logging.getLogger("numpyro")
+_arrays_must_be_traced: ContextVar[bool] = ContextVar("arrays_must_be_traced", default=False)
+
+
+@contextmanager
+def require_run_time_arrays(required: bool) -> Iterator[None]:
+    """While open, a model that needs the concrete values of an array argument is an error, if ``required``."""
+    token = _arrays_must_be_traced.set(required)
+    try:
+        yield
+    finally:
+        _arrays_must_be_traced.reset(token)
+
+
+class Site(NamedTuple):
+    """What inference knows of one site before any value is known.
+
+    ``shape`` and ``dtype`` are of the (constrained) value, ``unconstrained_shape`` is ``None`` for sites that are observed,
+    discrete or not random. ``plates`` are the frames that the site stands in, ``infer`` its configuration.
+    """
+
+    name: str
+    kind: str
+    shape: Shape
+    dtype: Any
+    event_dim: int
+    plates: tuple[CondIndepStackFrame, ...]
+    is_observed: bool
+    is_discrete: bool
+    unconstrained_shape: Shape | None
+    infer: dict[str, Any]
+
+
+class ModelView:
+    """A model with its arguments, as inference sees it.
+
+    :param model: a model.
+    :param args: its positional arguments.
+    :param kwargs: its keyword arguments.
+    :param constant: take the arrays among the arguments as fixed values, so that the model may compute with them in Python.
+        By default they are traced, unless the model turns out to need their values.
+    :param substituted: fixed values (constrained) for some latent sites, by name.
+
+    The pure functions of a view take ``data``, what a program gets at run time: a key for what else the model draws (the
+    subsamples of plates, say), and the arrays of the arguments. :meth:`data` makes it.
+    """
+
+    def __init__(
+        self,
+        model: Callable,
+        args: tuple = (),
+        kwargs: dict[str, Any] | None = None,
+        *,
+        constant: bool = False,
+        substituted: dict[str, Any] | None = None,
+    ) -> None:
+        self.model = substitute(model, data=substituted) if substituted else model
+        kwargs = kwargs or {}
+        self.arguments = Arguments.split(args, kwargs, constant=constant)
+        try:
+            self.sites = self._describe()
+        except Exception as error:
+            if not self.arguments.arrays or _arrays_must_be_traced.get():
+                raise
+            self.arguments = Arguments.split(args, kwargs, constant=True)
+            self.sites = self._describe()
+            logger.info("The arrays passed to the model are compiled in as constants: %s.", _where(error))
+
+    def _describe(self) -> dict[str, Site]:
+        sites: dict[str, Site] = {}
+
+        def run(data: PyTree) -> None:
+            args, kwargs = self.arguments.rebuild(data[1])
+            with trace() as model_trace, seed(rng_seed=data[0]), Prototype():
+                self.model(*args, **kwargs)
+            sites.update((name, _describe_site(site)) for name, site in model_trace.items())
+
+        jax.eval_shape(lambda arrays: run((jax.random.key(0), arrays)), self.arguments.arrays)
+        return sites
+
+    def data(self, rng_key: Key) -> PyTree:
+        """What the pure functions of the view take at run time."""
+        return rng_key, self.arguments.arrays
+
+    @cached_property
+    def latent(self) -> dict[str, Site]:
+        """The continuous latent sites by name, sorted."""
+        return {
+            name: site for name, site in sorted(self.sites.items()) if site.unconstrained_shape is not None
+        }
+
+    @property
+    def discrete_latent(self) -> list[str]:
+        """The names of the latent sites of discrete support."""
+        return [s.name for s in self.sites.values() if s.kind == "sample" and not s.is_observed and s.is_discrete]
+
+    @property
+    def prototype(self) -> dict[str, jax.ShapeDtypeStruct]:
+        """Shapes and dtypes of the unconstrained values of the latent sites."""
+        dtype = jnp.result_type(float)
+        return {
+            name: jax.ShapeDtypeStruct(site.unconstrained_shape or (), dtype) for name, site in self.latent.items()
+        }
+
+    def require_continuous(self, algorithm: str) -> None:
+        """Raise where the model has discrete latent sites, which ``algorithm`` can't sample."""
+        if self.discrete_latent:
+            names = ", ".join(f"'{name}'" for name in self.discrete_latent)
+            raise UsageError(
+                f"{algorithm} samples continuous values, but the model has discrete latent sites: {names}. Observe them, "
+                "sum them out by hand (for a mixture: dist.MixtureSameFamily), or use a kernel for discrete sites "
+                "(DiscreteHMCGibbs, MixedHMC)."
+            )
+
+    def trace_at(self, data: PyTree, unconstrained: dict[str, Array]) -> tuple[dict[str, Any], dict[str, Array]]:
+        """The trace of the model at unconstrained values, and the log determinants by site."""
+        args, kwargs = self.arguments.rebuild(data[1])
+        with trace() as model_trace, seed(rng_seed=data[0]), AtUnconstrained(values=unconstrained) as point:
+            self.model(*args, **kwargs)
+        return model_trace, point.log_dets
+
+    def log_density(self, data: PyTree, unconstrained: dict[str, Array]) -> Array:
+        """:math:`\\log \\pi(z)`, the log density of the unconstrained values, Jacobian terms included; a scalar."""
+        model_trace, log_dets = self.trace_at(data, unconstrained)
+        return trace_log_density(model_trace) + sum(log_dets.values())
+
+    def constrain(
+        self, data: PyTree, unconstrained: dict[str, Array], *, deterministic: bool = False
+    ) -> dict[str, PyTree]:
+        """The constrained values of the latent sites; with ``deterministic=True`` those of deterministic sites too."""
+        model_trace, _ = self.trace_at(data, unconstrained)
+        return {
+            name: site["value"]
+            for name, site in model_trace.items()
+            if name in unconstrained or (deterministic and site["type"] == "deterministic")
+        }
+
+    def unconstrain(self, data: PyTree, constrained: dict[str, Array]) -> dict[str, Array]:
+        """The unconstrained values of latent sites whose constrained values are given."""
+        args, kwargs = self.arguments.rebuild(data[1])
+        with seed(rng_seed=data[0]), ToUnconstrained() as point, substitute(data=constrained):
+            self.model(*args, **kwargs)
+        return {name: value for name, value in point.values.items() if name in constrained}
+
+    def draw_initial(self, data: PyTree, rng_key: Key, strategy: Callable) -> dict[str, Array]:
+        """Unconstrained initial values of the latent sites, by an initialization strategy."""
+        args, kwargs = self.arguments.rebuild(data[1])
+        with substitute(substitute_fn=strategy), seed(rng_seed=rng_key), ToUnconstrained() as point:
+            self.model(*args, **kwargs)
+        dtype = jnp.result_type(float)
+        return {
+            name: jnp.broadcast_to(point.values[name], site.unconstrained_shape or ()).astype(dtype)
+            for name, site in self.latent.items()
+        }
+
+
+def _describe_site(site: dict[str, Any]) -> Site:
+    kind = site["type"]
+    value = site.get("value")
+    is_array = value is None or hasattr(value, "shape") or np.isscalar(value)
+    fn = site["fn"] if kind == "sample" else None
+    continuous = fn is not None and is_latent(site) and not fn.support.is_discrete  # type: ignore[arg-type]
+    return Site(
+        name=site["name"],
+        kind=kind,
+        shape=tuple(np.shape(value)) if is_array else (),
+        dtype=jnp.result_type(value) if is_array and value is not None else None,
+        event_dim=fn.event_dim if fn is not None else 0,
+        plates=tuple(site.get("cond_indep_stack", ())),
+        is_observed=bool(site.get("is_observed", False)),
+        is_discrete=fn is not None and bool(fn.support.is_discrete),
+        unconstrained_shape=tuple(biject_to(fn.support).inverse_shape(np.shape(value))) if continuous else None,
+        infer=dict(site.get("infer", {})),
+    )
+
+
+def _where(error: Exception) -> str:
+    """The line of a user's code at which a concrete value was needed."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [f for f in frames if "/numpyro/" not in f.filename and "/jax/" not in f.filename and "<frozen" not in f.filename]
+    kind = type(error).__name__
+    if not own:
+        return kind
+    return f"{kind} at {own[-1].filename}:{own[-1].lineno}, `{own[-1].line}`"
