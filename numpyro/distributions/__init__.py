@@ -13,6 +13,12 @@ The idea, in reading order:
 """
 
 from numpyro.distributions import batch_util, constraints, kl, transforms, util
+from numpyro.distributions.conjugate import *
+from numpyro.distributions.conjugate import __all__ as _conjugate
+from numpyro.distributions.continuous import *
+from numpyro.distributions.continuous import __all__ as _continuous
+from numpyro.distributions.discrete import *
+from numpyro.distributions.discrete import __all__ as _discrete
 from numpyro.distributions.distribution import (
     Delta,
     Distribution,
@@ -44,4 +50,7 @@ __all__ = [
     "kl_divergence",
     "transforms",
     "util",
+    *_conjugate,
+    *_continuous,
+    *_discrete,
 ]

@@ -45,7 +45,7 @@ def failing(constraint: Any, x: NumpyArray) -> NumpyArray | None:
 
 
 def describe(x: NumpyArray, bad: NumpyArray) -> str:
-    """How many events of ``x`` are bad, and the first few of them: ``"2 of 3 (-1.0 at [0], -3.0 at [2])"``."""
+    """How many events of ``x`` are bad, and the first few of them: ``"2 of 3 values (-1.0 at [0], -3.0 at [2])"``."""
     places = np.argwhere(bad)
     if bad.ndim > x.ndim or bad.shape != x.shape[: bad.ndim]:  # the bounds of the constraint have a larger shape than x
         x = np.broadcast_to(x, bad.shape + x.shape[min(bad.ndim, x.ndim) :])
@@ -55,7 +55,7 @@ def describe(x: NumpyArray, bad: NumpyArray) -> str:
         text = str(event) if np.ndim(event) == 0 else np.array2string(event, threshold=8, precision=4, separator=", ")
         shown.append(f"{text} at {place.tolist()}" if place.size else text)
     more = ", ..." if len(places) > _SHOWN else ""
-    return f"{len(places)} of {max(bad.size, 1)} ({', '.join(shown)}{more})"
+    return f"{len(places)} of {bad.size} values ({', '.join(shown)}{more})"
 
 
 def check_parameter(owner: Any, name: str, constraint: Any, value: Any) -> None:
@@ -97,17 +97,19 @@ def check_key(owner: Any, key: Any) -> None:
         )
 
 
-def check_value_shape(owner: Any, value: Any) -> None:
+def check_value_shape(owner: Any, value: Any, components: bool = False) -> None:
     """Raise if a value does not fit the batch and event shape of a distribution.
 
-    The value's rightmost dimensions must broadcast to the event shape, the others with the batch shape.
+    The value's rightmost dimensions must be the event shape, the others must broadcast with the batch shape.
 
+    :param components: whether an event consists of independent components, to which one value may be broadcast.
     :raises ValueError: naming the shapes.
     """
     shape, batch_shape, event_shape = np.shape(value), owner.batch_shape, owner.event_shape
     cut = max(len(shape) - len(event_shape), 0)
     try:
-        fits = np.broadcast_shapes(shape[cut:], event_shape) == event_shape
+        event = np.broadcast_shapes(shape[cut:], event_shape) if components else shape[cut:]
+        fits = event == event_shape
         np.broadcast_shapes(shape[:cut], batch_shape)
     except ValueError:
         fits = False

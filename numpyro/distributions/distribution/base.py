@@ -375,7 +375,7 @@ def _cannot(owner: Any, what: str, why: str = "") -> NoReturn:
 
 def _static_event_dim(cls: type, name: str, constraint: Any) -> int:
     """Event dimension of a constraint that a class declares, where it does not depend on an instance."""
-    if isinstance(constraint, property) or constraint is None:
+    if not hasattr(type(constraint), "event_dim"):  # a property, or nothing
         _cannot(cls, "infer_shapes", f"the event dimension of its {name} is known of instances only")
     return constraint.event_dim
 

@@ -91,7 +91,7 @@ class Independent(Distribution):
 
     def log_prob(self, value: ArrayLike, intermediates: list[Any] | None = None) -> Array:
         if self._validate_args:
-            check_value_shape(self, value)
+            check_value_shape(self, value, components=True)
         more = {"intermediates": intermediates} if intermediates else {}
         return sum_rightmost(self.base_dist.log_prob(value, **more), self.reinterpreted_batch_ndims)
 

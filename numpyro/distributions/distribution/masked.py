@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -122,8 +121,7 @@ class MaskedDistribution(Distribution):
 
 def _feasible(support: Any, value: ArrayLike) -> Any:
     """A constant within the support, of the shape and dtype of ``value``."""
-    value = value if isinstance(value, jax.Array) else np.asarray(value)
-    return lax.stop_gradient(jnp.asarray(support.feasible_like(value), value.dtype))
+    return lax.stop_gradient(jnp.asarray(support.feasible_like(value), jnp.result_type(value)))
 
 
 Distribution._wrappers["mask"] = MaskedDistribution

@@ -1,0 +1,1 @@
+"""Case tables, references and generic properties that several test files share."""

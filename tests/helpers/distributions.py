@@ -1,0 +1,188 @@
+"""The table of distribution families, and what is computed of each of them for the tests to look at.
+
+A family is one line in ``CASES``: how to make it, parameters for a batch of two, and what to compare it with, as a rule a frozen
+distribution of ``scipy.stats`` for one member of the batch. ``tests/distributions/test_families.py`` runs the same properties
+over all of them. A family without some method says so in ``lacks``, and is then tested for saying so itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.stats as st
+
+import numpyro.distributions as dist
+
+DRAWS = 4000
+POINTS = 20
+QUANTILES = np.array([1e-4, 0.01, 0.1, 0.3, 0.5, 0.7, 0.9, 0.99, 0.9999])
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Case:
+    """One line of the table.
+
+    ``make(**params, **static)`` is a batch of ``batch_size`` distributions; every array in ``params`` has the batch as its first
+    dimension. ``reference(**params of one member, **static)`` is an object with methods ``logpdf`` or ``logpmf`` and, where it has
+    them, ``cdf``, ``ppf``, ``mean``, ``var``, ``entropy``. ``marginals`` of the same arguments lists such objects for the
+    components of a vector event. ``lacks`` names what the family does not offer.
+    """
+
+    make: Callable[..., dist.Distribution]
+    params: dict[str, Any]
+    reference: Callable[..., Any] | None = None
+    marginals: Callable[..., list[Any]] | None = None
+    static: dict[str, Any] = dataclasses.field(default_factory=dict)
+    lacks: frozenset[str] = frozenset()
+    loose: float = 1.0  # factor on the tolerance of comparisons with the reference
+
+    def __str__(self) -> str:
+        name = getattr(self.make, "__name__", str(self.make))
+        return f"{name}-{'-'.join(self.params)}"
+
+    @property
+    def batch_size(self) -> int:
+        return len(next(iter(self.params.values())))
+
+    def arrays(self, dtype: str) -> dict[str, np.ndarray]:
+        """The parameters, floating ones in the given precision."""
+        arrays = {name: np.asarray(value) for name, value in self.params.items()}
+        ints = np.int64 if dtype == "float64" else np.int32
+        return {k: v.astype(dtype if np.issubdtype(v.dtype, np.floating) else ints) for k, v in arrays.items()}
+
+    def build(self, params: dict[str, Any], **kwargs: Any) -> dist.Distribution:
+        return self.make(**params, **self.static, **kwargs)
+
+    def members(self, maker: Callable[..., Any]) -> list[Any]:
+        """``maker`` applied to the parameters of each member of the batch."""
+        arrays = {name: np.asarray(value) for name, value in self.params.items()}
+        return [maker(**{k: v[i] for k, v in arrays.items()}, **self.static) for i in range(self.batch_size)]
+
+    @functools.cached_property
+    def references(self) -> list[Any]:
+        return self.members(self.reference) if self.reference else []
+
+    @functools.cached_property
+    def example(self) -> dist.Distribution:
+        """The distribution with its parameters concrete, in single precision."""
+        return self.build(self.arrays("float32"))
+
+    def has(self, *names: str) -> bool:
+        return not self.lacks & set(names)
+
+
+def batch(**params: Any) -> dict[str, Any]:
+    """Parameters of a case: for each a sequence of one value per member of the batch."""
+    return {name: np.asarray(value) for name, value in params.items()}
+
+
+CASES = [
+    Case(dist.Normal, batch(loc=[0.3, -20.0], scale=[1.5, 0.2]), st.norm),
+    Case(dist.Bernoulli, batch(probs=[0.3, 0.85]), st.bernoulli, lacks=frozenset({"icdf"})),
+    Case(
+        dist.Dirichlet,
+        batch(concentration=[[0.7, 2.0, 3.5], [5.0, 1.0, 0.9]]),
+        st.dirichlet,
+        marginals=lambda concentration: [st.beta(a, np.sum(concentration) - a) for a in concentration],
+    ),
+]
+
+
+@contextlib.contextmanager
+def precision(dtype: str) -> Iterator[None]:
+    """JAX computing in ``"float32"`` or ``"float64"``."""
+    before = jax.config.jax_enable_x64
+    jax.config.update("jax_enable_x64", dtype == "float64")
+    try:
+        yield
+    finally:
+        jax.config.update("jax_enable_x64", before)
+
+
+def bounds(support: Any) -> tuple[np.ndarray, np.ndarray]:
+    """The least and the largest value of a support of single numbers."""
+    lower = getattr(support, "lower_bound", 0 if isinstance(support, type(dist.constraints.boolean)) else -np.inf)
+    upper = getattr(support, "upper_bound", 1 if isinstance(support, type(dist.constraints.boolean)) else np.inf)
+    return np.asarray(lower, float), np.asarray(upper, float)
+
+
+def test_points(case: Case, draws: np.ndarray) -> np.ndarray:
+    """Values to evaluate densities at, of shape ``(n, batch) + event``: quantiles far into both tails, or draws."""
+    if case.references and hasattr(case.references[0], "ppf"):
+        return np.stack([reference.ppf(QUANTILES) for reference in case.references], axis=1).astype(draws.dtype)
+    return draws[:POINTS]
+
+
+def quadrature(support: Any, n: int = 801) -> tuple[np.ndarray, np.ndarray]:
+    """Nodes and weights, of shape ``(n, batch)``, that integrate over a support of single numbers, or sum over it.
+
+    Double exponential rule (Takahasi and Mori 1974): the trapezoidal rule in ``t`` after ``x = sinh(pi/2 sinh t)`` on the line,
+    ``exp(pi/2 sinh t)`` on a half line, ``tanh(pi/2 sinh t)`` on an interval, which takes heavy tails and singular ends.
+    """
+    lower, upper = (np.atleast_1d(bound) for bound in bounds(support))
+    if support.is_discrete:
+        x = np.arange(20_000)[:, None] + np.where(np.isfinite(lower), lower, 0)
+        return x, (x <= upper).astype(float)
+    t = np.linspace(-4.5, 4.5, n)[:, None]
+    u, du = np.pi / 2 * np.sinh(t), np.pi / 2 * np.cosh(t) * (t[1] - t[0])
+    if np.isfinite(lower).all() and np.isfinite(upper).all():
+        half = (upper - lower) / 2
+        left = half * 2 / (1 + np.exp(-2 * u))  # distance to the lower end, without cancellation there
+        return lower + left, du * half / np.cosh(u) ** 2
+    if np.isfinite(lower).all():
+        return lower + np.exp(u), du * np.exp(u)
+    if np.isfinite(upper).all():
+        return upper - np.exp(u), du * np.exp(u)
+    return np.sinh(u), du * np.cosh(u)
+
+
+@functools.cache
+def facts(case: Case, dtype: str) -> dict[str, np.ndarray]:
+    """Draws, densities, moments: all that a distribution says of itself, from one compiled program in one precision.
+
+    Parameters are arguments of the program, so that they are tracers where the distribution is made.
+    """
+    with precision(dtype):
+        params = case.arrays(dtype)
+        nodes = jnp.asarray(quadrature(case.example.support)[0], dtype) if is_scalar(case) else None
+        if nodes is not None and case.example.is_discrete:
+            nodes = nodes.astype(int)
+        points = None
+        if case.references and hasattr(case.references[0], "ppf"):
+            points = test_points(case, np.zeros((), int if case.example.is_discrete else dtype))
+
+        @jax.jit
+        def describe(params: dict[str, Any], key: Any, points: Any, nodes: Any) -> dict[str, Any]:
+            d = case.build(params)
+            draws = d.sample(key, (DRAWS,))
+            points = draws[:POINTS] if points is None else points
+            out = {"draws": draws, "draws_log_prob": d.log_prob(draws), "points": points, "log_prob": d.log_prob(points)}
+            for name in ("mean", "variance"):
+                if case.has(name):
+                    out[name] = getattr(d, name)
+            if case.has("entropy"):
+                out["entropy"] = d.entropy()
+            if is_scalar(case) and case.has("cdf"):
+                out["cdf"] = d.cdf(points)
+            if is_scalar(case) and case.has("icdf"):
+                out["icdf"] = d.icdf(jnp.asarray(QUANTILES, dtype)[:, None])
+            if nodes is not None:
+                out["nodes_log_prob"] = d.log_prob(nodes)
+            return out
+
+        return jax.tree_util.tree_map(np.asarray, describe(params, jax.random.key(20), points, nodes))
+
+
+def is_scalar(case: Case) -> bool:
+    return case.example.event_shape == ()
+
+
+def is_floating(x: Any) -> bool:
+    return np.issubdtype(np.asarray(x).dtype, np.floating)
