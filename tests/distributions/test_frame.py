@@ -454,7 +454,9 @@ def test_parameters_set_after_super_init_are_checked_too() -> None:
 
 
 def test_errors_say_how_many_and_show_the_first() -> None:
-    with pytest.raises(ValueError, match=r"Normal distribution got invalid scale parameter: .*Positive.* 2 of 3 values") as info:
+    with pytest.raises(
+        ValueError, match=r"Normal distribution got invalid scale parameter: .*Positive.* 2 of 3 values"
+    ) as info:
         dist.Normal(0.0, np.array([-1.0, 2.0, -3.0]))
     assert "-1.0 at [0], -3.0 at [2]" in str(info.value)
     with pytest.raises(ValueError, match=r"concentration parameter: .*at \[1\]"):
@@ -462,7 +464,9 @@ def test_errors_say_how_many_and_show_the_first() -> None:
 
 
 def test_wrong_values_warn_and_say_which() -> None:
-    with pytest.warns(UserWarning, match=r"Out-of-support values provided to log prob method.*1 of 3 values \(-0.5 at \[1\]\)"):
+    with pytest.warns(
+        UserWarning, match=r"Out-of-support values provided to log prob method.*1 of 3 values \(-0.5 at \[1\]\)"
+    ):
         log_prob = dist.Exponential(1.0).log_prob(np.array([0.5, -0.5, 1.0]))
     np.testing.assert_allclose(log_prob, [-0.5, -np.inf, -1.0])
     with pytest.warns(UserWarning, match="Window"):
@@ -513,7 +517,10 @@ def test_values_that_do_not_fit_name_the_shapes(make: Any, shape: tuple[int, ...
 
 def test_distributions_are_made_in_threads() -> None:
     results: list[Any] = []
-    threads = [threading.Thread(target=lambda: results.append(dist.Normal(0.0, 1.0).expand((2,)).batch_shape)) for _ in range(4)]
+    threads = [
+        threading.Thread(target=lambda: results.append(dist.Normal(0.0, 1.0).expand((2,)).batch_shape))
+        for _ in range(4)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -1,8 +1,9 @@
 """The table of distribution families, and what is computed of each of them for the tests to look at.
 
-A family is one line in ``CASES``: how to make it, parameters for a batch of two, and what to compare it with, as a rule a frozen
-distribution of ``scipy.stats`` for one member of the batch. ``tests/distributions/test_families.py`` runs the same properties
-over all of them. A family without some method says so in ``lacks``, and is then tested for saying so itself.
+A family is one line in ``CASES``: how to make it, parameters for a batch of two, and what to compare it with, as a
+rule a frozen distribution of ``scipy.stats`` for one member of the batch. ``tests/distributions/test_families.py``
+runs the same properties over all of them. A family without some method says so in ``lacks``, and is then tested for
+saying so itself.
 """
 
 from __future__ import annotations
@@ -29,10 +30,10 @@ QUANTILES = np.array([1e-4, 0.01, 0.1, 0.3, 0.5, 0.7, 0.9, 0.99, 0.9999])
 class Case:
     """One line of the table.
 
-    ``make(**params, **static)`` is a batch of ``batch_size`` distributions; every array in ``params`` has the batch as its first
-    dimension. ``reference(**params of one member, **static)`` is an object with methods ``logpdf`` or ``logpmf`` and, where it has
-    them, ``cdf``, ``ppf``, ``mean``, ``var``, ``entropy``. ``marginals`` of the same arguments lists such objects for the
-    components of a vector event. ``lacks`` names what the family does not offer.
+    ``make(**params, **static)`` is a batch of ``batch_size`` distributions; every array in ``params`` has the batch
+    as its first dimension. ``reference(*params of one member, **static)`` is an object with methods ``logpdf`` or
+    ``logpmf`` and, where it has them, ``cdf``, ``ppf``, ``mean``, ``var``, ``entropy``. ``marginals`` of the same
+    arguments lists such objects for the components of a vector event. ``lacks`` names what the family does not offer.
     """
 
     make: Callable[..., dist.Distribution]
@@ -63,7 +64,7 @@ class Case:
     def members(self, maker: Callable[..., Any]) -> list[Any]:
         """``maker`` applied to the parameters of each member of the batch."""
         arrays = {name: np.asarray(value) for name, value in self.params.items()}
-        return [maker(**{k: v[i] for k, v in arrays.items()}, **self.static) for i in range(self.batch_size)]
+        return [maker(*(v[i] for v in arrays.values()), **self.static) for i in range(self.batch_size)]
 
     @functools.cached_property
     def references(self) -> list[Any]:
@@ -113,23 +114,23 @@ def bounds(support: Any) -> tuple[np.ndarray, np.ndarray]:
     return np.asarray(lower, float), np.asarray(upper, float)
 
 
-def test_points(case: Case, draws: np.ndarray) -> np.ndarray:
-    """Values to evaluate densities at, of shape ``(n, batch) + event``: quantiles far into both tails, or draws."""
-    if case.references and hasattr(case.references[0], "ppf"):
-        return np.stack([reference.ppf(QUANTILES) for reference in case.references], axis=1).astype(draws.dtype)
-    return draws[:POINTS]
-
-
-def quadrature(support: Any, n: int = 801) -> tuple[np.ndarray, np.ndarray]:
+@functools.cache
+def quadrature(case: Case, n: int = 801) -> tuple[np.ndarray, np.ndarray]:
     """Nodes and weights, of shape ``(n, batch)``, that integrate over a support of single numbers, or sum over it.
 
-    Double exponential rule (Takahasi and Mori 1974): the trapezoidal rule in ``t`` after ``x = sinh(pi/2 sinh t)`` on the line,
-    ``exp(pi/2 sinh t)`` on a half line, ``tanh(pi/2 sinh t)`` on an interval, which takes heavy tails and singular ends.
+    Double exponential rule (Takahasi and Mori 1974): the trapezoidal rule in ``t`` after ``x = sinh(pi/2 sinh t)`` on
+    the line, ``exp(pi/2 sinh t)`` on a half line, ``tanh(pi/2 sinh t)`` on an interval, which takes heavy tails and
+    singular ends.
     """
+    support = case.example.support
     lower, upper = (np.atleast_1d(bound) for bound in bounds(support))
     if support.is_discrete:
         x = np.arange(20_000)[:, None] + np.where(np.isfinite(lower), lower, 0)
         return x, (x <= upper).astype(float)
+    center, scale = np.zeros(1), np.ones(1)
+    if case.references:  # so that nodes are where the mass is
+        low, center, high = (np.array([r.ppf(q) for r in case.references]) for q in (0.3, 0.5, 0.7))
+        scale = high - low
     t = np.linspace(-4.5, 4.5, n)[:, None]
     u, du = np.pi / 2 * np.sinh(t), np.pi / 2 * np.cosh(t) * (t[1] - t[0])
     if np.isfinite(lower).all() and np.isfinite(upper).all():
@@ -137,10 +138,10 @@ def quadrature(support: Any, n: int = 801) -> tuple[np.ndarray, np.ndarray]:
         left = half * 2 / (1 + np.exp(-2 * u))  # distance to the lower end, without cancellation there
         return lower + left, du * half / np.cosh(u) ** 2
     if np.isfinite(lower).all():
-        return lower + np.exp(u), du * np.exp(u)
+        return lower + scale * np.exp(u), scale * du * np.exp(u)
     if np.isfinite(upper).all():
-        return upper - np.exp(u), du * np.exp(u)
-    return np.sinh(u), du * np.cosh(u)
+        return upper - scale * np.exp(u), scale * du * np.exp(u)
+    return center + scale * np.sinh(u), scale * du * np.cosh(u)
 
 
 @functools.cache
@@ -151,20 +152,19 @@ def facts(case: Case, dtype: str) -> dict[str, np.ndarray]:
     """
     with precision(dtype):
         params = case.arrays(dtype)
-        nodes = jnp.asarray(quadrature(case.example.support)[0], dtype) if is_scalar(case) else None
-        if nodes is not None and case.example.is_discrete:
-            nodes = nodes.astype(int)
-        points = None
+        value_dtype = case.example.is_discrete and int or dtype
+        nodes = quadrature(case)[0].astype(value_dtype) if is_scalar(case) and dtype == "float64" else None
+        points = None  # quantiles far into both tails, where the reference has them, else draws
         if case.references and hasattr(case.references[0], "ppf"):
-            points = test_points(case, np.zeros((), int if case.example.is_discrete else dtype))
+            points = np.stack([r.ppf(QUANTILES) for r in case.references], axis=1).astype(value_dtype)
 
         @jax.jit
         def describe(params: dict[str, Any], key: Any, points: Any, nodes: Any) -> dict[str, Any]:
             d = case.build(params)
             draws = d.sample(key, (DRAWS,))
             points = draws[:POINTS] if points is None else points
-            out = {"draws": draws, "draws_log_prob": d.log_prob(draws), "points": points, "log_prob": d.log_prob(points)}
-            for name in ("mean", "variance"):
+            out = {"draws": draws, "draws_log_prob": d.log_prob(draws), "points": points, "log_prob":
+            d.log_prob(points)} for name in ("mean", "variance"):
                 if case.has(name):
                     out[name] = getattr(d, name)
             if case.has("entropy"):

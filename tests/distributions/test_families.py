@@ -1,0 +1,396 @@
+"""Every family against scipy, quadrature, its own draws and finite differences, in both precisions.
+
+Statistical tests use a fixed key; with a new one each would fail wrongly with probability below 1e-3.
+"""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.stats as st
+
+import numpyro.distributions as dist
+from numpyro.distributions import constraints
+from numpyro.distributions.batch_util import promote_batch_shape
+from tests.helpers.distributions import (
+    CASES,
+    QUANTILES,
+    Case,
+    bounds,
+    facts,
+    is_floating,
+    is_scalar,
+    precision,
+    quadrature,
+)
+
+TOLERANCE = {"float32": 1e-4, "float64": 1e-8}
+both_precisions = pytest.mark.parametrize("dtype", ["float32", "float64"])
+
+
+@pytest.fixture(params=CASES, ids=str, scope="module")
+def case(request: pytest.FixtureRequest) -> Case:
+    return request.param
+
+
+def close(actual: Any, expected: Any, case: Case, dtype: str) -> None:
+    tolerance = TOLERANCE[dtype] * case.loose
+    np.testing.assert_allclose(actual, expected, rtol=tolerance, atol=tolerance)
+
+
+def reference(case: Case, *methods: str) -> list[Any]:
+    """The first of these methods that the references have, for each member of the batch."""
+    for method in methods:
+        if case.references and hasattr(case.references[0], method):
+            return [getattr(r, method) for r in case.references]
+    pytest.skip(f"no reference with {methods}")
+
+
+# Densities
+
+
+@both_precisions
+def test_log_prob_agrees_with_the_reference(case: Case, dtype: str) -> None:
+    points, log_prob = facts(case, dtype)["points"], facts(case, dtype)["log_prob"]
+    for b, logpdf in enumerate(reference(case, "logpdf", "logpmf")):
+        expected = [np.squeeze(logpdf(exact(case, x))) for x in points[:, b]]
+        close(log_prob[:, b], expected, case, dtype)
+
+
+def exact(case: Case, x: np.ndarray) -> np.ndarray:
+    """A value in double precision; on the simplex, where scipy insists, exactly."""
+    x = np.asarray(x, float) if is_floating(x) else x
+    return x / x.sum(-1, keepdims=True) if case.example.support is constraints.simplex else x
+
+
+def test_density_integrates_to_one(case: Case) -> None:
+    if not is_scalar(case):
+        pytest.skip("quadrature is for single numbers")
+    _, weights = quadrature(case)
+    density = np.exp(facts(case, "float64")["nodes_log_prob"])
+    np.testing.assert_allclose(np.sum(np.where(weights > 0, weights * density, 0), 0), 1, rtol=1e-6)
+
+
+def test_gradients_agree_with_finite_differences(case: Case) -> None:
+    with precision("float64"):
+        params, points = case.arrays("float64"), facts(case, "float64")["draws"][:5]
+        rest = {k: v for k, v in params.items() if not is_floating(v)}
+        arguments = {"params": {k: v for k, v in params.items() if is_floating(v)}}
+        if not case.example.is_discrete:
+            arguments["value"] = points
+        rng = np.random.default_rng(0)
+        weights = rng.normal(size=points.shape[:2])
+
+        def density(arguments: Any) -> Any:
+            d = case.build(arguments["params"] | rest)
+            return jnp.sum(weights * d.log_prob(arguments.get("value", points)))
+
+        def step(x: np.ndarray) -> np.ndarray:  # relative, so that signs stay
+            return x * rng.uniform(0.5, 1, x.shape)
+
+        steps = jax.tree_util.tree_map(step, arguments)
+        if is_scalar(case) and "value" in steps:  # keep within the support
+            lower, upper = bounds(case.example.support)
+            steps["value"] = np.sign(points) * np.minimum(np.abs(steps["value"]), np.minimum(points - lower, upper -
+            points))
+
+        @jax.jit
+        def derivatives(arguments: Any, steps: Any) -> Any:
+            gradient = jax.grad(density)(arguments)
+            h = 1e-5
+            plus, minus = (density(jax.tree_util.tree_map(lambda x, s: x + t * s, arguments, steps)) for t in (h, -h))
+            return gradient, (plus - minus) / (2 * h)
+
+        gradient, difference = derivatives(arguments, steps)
+        pairs = zip(jax.tree.leaves(gradient), jax.tree.leaves(steps), strict=True)
+        terms = [np.sum(g * s) for g, s in pairs]
+        assert np.isfinite(terms).all()
+        scale = max(1.0, *np.abs(terms))
+        np.testing.assert_allclose(np.sum(terms) / scale, difference / scale, atol=1e-6)
+
+
+# Draws
+
+
+@both_precisions
+def test_draws_lie_in_the_support_and_have_its_dtype(case: Case, dtype: str) -> None:
+    draws, d = facts(case, dtype)["draws"], case.example
+    assert draws.shape[1:] == d.batch_shape + d.event_shape
+    expected = np.dtype("int64" if dtype == "float64" else "int32") if d.is_discrete else np.dtype(dtype)
+    assert draws.dtype == expected
+    assert facts(case, dtype)["log_prob"].dtype == np.dtype(dtype)
+    assert np.asarray(d.support(draws)).all()
+
+
+def test_draws_follow_the_distribution(case: Case) -> None:
+    draws = facts(case, "float32")["draws"]
+    if is_scalar(case):
+        reference(case, "cdf")
+        marginals = [[r] for r in case.references]
+    elif case.marginals:
+        marginals = case.members(case.marginals)
+    else:
+        pytest.skip("no marginals")
+    draws = draws.reshape(*draws.shape[:2], -1)
+    for b, components in enumerate(marginals):
+        for i, component in enumerate(components):
+            p_value = chi_square(draws[:, b, i], component) if case.example.is_discrete else None
+            p_value = st.kstest(draws[:, b, i].astype(float), component.cdf).pvalue if p_value is None else p_value
+            assert p_value > 1e-4
+
+
+def chi_square(draws: np.ndarray, reference: Any) -> float:
+    """p-value of a chi-square test over bins of some five per cent each."""
+    edges = np.unique(reference.ppf(np.linspace(0.05, 0.95, 19)))
+    expected = np.diff(np.concatenate([[0.0], reference.cdf(edges), [1.0]])) * len(draws)
+    observed = np.diff(np.concatenate([[0], [np.sum(draws <= edge) for edge in edges], [len(draws)]]))
+    keep = expected > 1e-9
+    assert observed[~keep].sum() == 0
+    return st.chisquare(observed[keep], expected[keep]).pvalue if keep.sum() > 1 else 1.0
+
+
+def test_differentiated_draws_move_the_mean(case: Case) -> None:
+    d = case.example
+    if not d.has_rsample or not case.has("mean", "variance") or not np.isfinite(facts(case, "float32")["variance"]).all():
+        pytest.skip("not reparametrised, or without moments")
+    params = {k: v for k, v in case.arrays("float32").items() if is_floating(v)}
+    rest = {k: v for k, v in case.arrays("float32").items() if not is_floating(v)}
+
+    @jax.jit
+    def slopes(params: Any) -> Any:
+        def draw(params: Any) -> Any:
+            return case.build(params | rest).rsample(jax.random.key(3), (2000,))
+
+        tangent = jax.jvp(draw, (params,), (params,))[1]
+        return tangent, jax.jvp(lambda p: case.build(p | rest).mean, (params,), (params,))[1]
+
+    tangent, expected = slopes(params)
+    assert np.isfinite(tangent).all()
+    error = np.std(tangent, 0) / np.sqrt(len(tangent))
+    assert (np.abs(np.mean(tangent, 0) - expected) < 4.5 * error + 1e-4).all()
+
+
+def test_a_key_that_is_none_is_an_error(case: Case) -> None:
+    with pytest.raises(ValueError, match="key"):
+        case.example.sample(None)
+
+
+# Moments, distribution functions, entropy
+
+
+@both_precisions
+@pytest.mark.parametrize(("name", "method"), [("mean", "mean"), ("variance", "var")])
+def test_moments(case: Case, name: str, method: str, dtype: str) -> None:
+    if not case.has(name):
+        with pytest.raises(NotImplementedError, match=type(case.example).__name__):
+            getattr(case.example, name)
+        return
+    actual, draws = facts(case, dtype)[name], facts(case, dtype)["draws"]
+    assert actual.shape == case.example.batch_shape + case.example.event_shape
+    if case.references and hasattr(case.references[0], method):
+        for b, r in enumerate(case.references):
+            expected = np.asarray(getattr(r, method)(), float)
+            finite = np.isfinite(expected)
+            close(np.where(finite, actual[b], 0), np.where(finite, expected, 0), case, dtype)
+            assert not np.isfinite(actual[b][~finite]).any()
+    else:
+        deviations = draws - np.mean(draws, 0)
+        terms = draws if name == "mean" else deviations**2
+        error = np.std(terms, 0) / np.sqrt(len(draws))
+        assert (np.abs(np.mean(terms, 0) - actual) < 5 * error + 1e-6).all()
+
+
+@both_precisions
+def test_cdf_and_icdf(case: Case, dtype: str) -> None:
+    if not is_scalar(case):
+        pytest.skip("for single numbers")
+    for name, argument in (("cdf", 0.5), ("icdf", 0.5)):
+        if not case.has(name):
+            with pytest.raises(NotImplementedError, match=type(case.example).__name__):
+                getattr(case.example, name)(argument)
+    points = facts(case, dtype)["points"]
+    if case.has("cdf"):
+        for b, cdf in enumerate(reference(case, "cdf")):
+            close(facts(case, dtype)["cdf"][:, b], cdf(np.asarray(points[:, b], float)), case, dtype)
+    if case.has("icdf"):
+        for b, ppf in enumerate(reference(case, "ppf")):
+            close(facts(case, dtype)["icdf"][:, b], ppf(QUANTILES.astype(dtype).astype(float)), case, dtype)
+
+
+@both_precisions
+def test_entropy(case: Case, dtype: str) -> None:
+    if not case.has("entropy"):
+        with pytest.raises(NotImplementedError, match=type(case.example).__name__):
+            case.example.entropy()
+        return
+    entropy, surprise = facts(case, dtype)["entropy"], -facts(case, dtype)["draws_log_prob"]
+    assert entropy.shape == case.example.batch_shape
+    error = np.std(surprise, 0) / np.sqrt(len(surprise))
+    assert (np.abs(np.mean(surprise, 0) - entropy) < 4.5 * error + 1e-4).all()
+    if case.references and hasattr(case.references[0], "entropy"):
+        close(entropy, [np.squeeze(r.entropy()) for r in case.references], case, dtype)
+
+
+def test_support_is_enumerated(case: Case) -> None:
+    d = case.example
+    if not d.has_enumerate_support:
+        with pytest.raises(NotImplementedError):
+            d.enumerate_support()
+        return
+    values = np.asarray(d.enumerate_support())
+    assert values.shape[1:] == d.shape()
+    assert np.asarray(d.enumerate_support(expand=False)).shape == (len(values), *[1] * len(d.batch_shape),
+    *d.event_shape) np.testing.assert_allclose(np.exp(d.log_prob(values)).sum(0), 1, rtol=1e-5)
+
+
+# The wrappers, and JAX's transformations
+
+
+def test_wrappers_batches_and_masks_agree(case: Case) -> None:
+    params, points = case.arrays("float32"), facts(case, "float32")["draws"][:3]
+    n_batch = case.batch_size
+
+    @jax.jit
+    def compute(params: Any, points: Any, key: Any) -> Any:
+        d = case.build(params)
+        mask = jnp.arange(n_batch) % 2 == 0
+        wrong = jnp.where(mask.reshape((-1,) + (1,) * d.event_dim), points, jnp.full_like(points, -7 if d.is_discrete
+        else jnp.nan))
+
+        def masked(params: Any, x: Any) -> Any:
+            return case.build(params).mask(mask).log_prob(x).sum()
+
+        floating = {k: v for k, v in params.items() if jnp.issubdtype(v.dtype, jnp.floating)}
+        gradient = jax.grad(lambda p: masked(params | p, wrong))(floating)
+        if not d.is_discrete:
+            gradient = gradient, jax.grad(masked, 1)(params, wrong)
+        expanded = d.expand((3, 2, n_batch))
+        return {
+            "plain": d.log_prob(points),
+            "expanded": expanded.log_prob(points[:, None]),
+            "expanded_draws": expanded.sample(key, (2,)),
+            "independent": d.to_event(1).log_prob(points),
+            "masked": d.mask(mask).log_prob(wrong),
+            "mask_gradient": gradient,
+            "mapped": jax.vmap(lambda p, x: case.build(p).log_prob(x), (0, 1), 1)(params, points),
+        }
+
+    got = jax.tree_util.tree_map(np.asarray, compute(params, points, jax.random.key(1)))
+    plain = got["plain"]
+    np.testing.assert_allclose(got["expanded"], np.broadcast_to(plain[:, None], (3, 2, n_batch)), rtol=1e-5)
+    np.testing.assert_allclose(got["independent"], plain.sum(-1), rtol=1e-5)
+    np.testing.assert_allclose(got["masked"], np.where(np.arange(n_batch) % 2 == 0, plain, 0), rtol=1e-5)
+    np.testing.assert_allclose(got["mapped"], plain, rtol=1e-5, atol=1e-5)
+    assert all(np.isfinite(g).all() for g in jax.tree.leaves(got["mask_gradient"]))
+    assert got["expanded_draws"].shape == (2, 3, 2, n_batch, *case.example.event_shape)
+    if not case.example.is_discrete:
+        assert len(np.unique(got["expanded_draws"][:, :, :, 0].reshape(12, -1), axis=0)) == 12  # independent, not
+        copies
+
+
+def test_survives_pytrees_pickles_and_copies(case: Case) -> None:
+    d = case.example
+    leaves, structure = jax.tree_util.tree_flatten(d)
+    assert structure == jax.tree_util.tree_structure(case.build(case.arrays("float32")))
+    points = facts(case, "float32")["draws"][0]
+    expected = np.asarray(d.log_prob(points))
+    through_jit = jax.jit(lambda d: d)(d)
+    for same in (
+        jax.tree_util.tree_unflatten(structure, leaves),
+        pickle.loads(pickle.dumps(d)),
+        copy.deepcopy(d),
+        through_jit,
+    ):
+        assert type(same) is type(d)
+        assert (same.batch_shape, same.event_shape) == (d.batch_shape, d.event_shape)
+        np.testing.assert_array_equal(same.log_prob(points), expected)
+        assert repr(same.support) == repr(d.support)
+
+
+def test_batches_made_by_vmap_promote(case: Case) -> None:
+    d = promote_batch_shape(jax.vmap(case.build)(case.arrays("float32")))
+    assert (d.batch_shape, d.event_shape) == (case.example.batch_shape, case.example.event_shape)
+    points = facts(case, "float32")["draws"][:3]
+    np.testing.assert_allclose(d.log_prob(points), case.example.log_prob(points), rtol=1e-5, atol=1e-6)
+
+
+def test_shapes_are_inferred(case: Case) -> None:
+    shapes = {name: np.shape(value) for name, value in case.params.items()} | case.static
+    if case.has("infer_shapes"):
+        assert type(case.example).infer_shapes(**shapes) == (case.example.batch_shape, case.example.event_shape)
+
+
+@pytest.mark.parametrize("sample_shape", [(), (3,), (2, 1)])
+def test_draws_have_the_sample_shape(case: Case, sample_shape: tuple[int, ...]) -> None:
+    d = case.example
+    drawn = jax.eval_shape(lambda key: d.sample(key, sample_shape), jax.random.key(0))
+    assert drawn.shape == sample_shape + d.batch_shape + d.event_shape == d.shape(sample_shape)
+    log_prob = jax.eval_shape(d.log_prob, drawn)
+    assert log_prob.shape == sample_shape + d.batch_shape
+
+
+# Validation
+
+
+def test_invalid_parameters_are_errors(case: Case) -> None:
+    good = case.arrays("float32")
+    for name, value in good.items():
+        bad = value.copy()
+        bad.flat[0] = np.nan if is_floating(value) else -1
+        constraint = type(case.example).arg_constraints.get(name)
+        if constraint is None or constraints.is_dependent(constraint):
+            continue
+        with pytest.raises(ValueError, match=rf"^\w+ distribution got invalid {name} parameter: expected .*, violated
+        by 1 of"):
+            case.build(good | {name: bad}, validate_args=True)
+        jax.eval_shape(lambda bad, good=good, name=name: case.build(good | {name: bad}).log_prob(
+            facts(case, "float32")["draws"]), bad)  # traced: nothing to look at
+
+
+def test_validation_adds_nothing_to_a_program(case: Case) -> None:
+    def program(validate: bool) -> str:
+        return str(
+            jax.make_jaxpr(lambda params, x: case.build(params, validate_args=validate).log_prob(x))(
+                case.arrays("float32"), facts(case, "float32")["draws"][:2]
+            )
+        )
+
+    assert program(True) == program(False)
+
+
+def test_values_outside_the_support_have_no_density(case: Case) -> None:
+    d = case.example
+    if not is_scalar(case) or d.support is constraints.real:
+        pytest.skip("every number is in the support, or vectors")
+    candidates = np.array([-1000, -1, 2, 1000])[:, None] if d.is_discrete else np.array([-1e3, -0.5, 1.5, 1e3],
+    "float32")[:, None] outside = ~np.broadcast_to(np.asarray(d.support(candidates)), (4, case.batch_size)) assert
+    outside.any() params = case.arrays("float32") with pytest.warns(UserWarning, match="Out-of-support values provided
+    to log prob method"):
+        eager = np.asarray(d.log_prob(candidates))
+    traced = np.asarray(jax.jit(lambda p, x: case.build(p).log_prob(x))(params, candidates))
+    for log_prob in (eager, traced):
+        assert (log_prob[outside] == -np.inf).all()
+        assert (log_prob[~outside] > -np.inf).all()
+
+
+def test_values_of_a_wrong_shape_are_errors(case: Case) -> None:
+    d = case.example
+    value = np.zeros((case.batch_size + 1, *d.event_shape))
+    with pytest.raises(ValueError, match=r"does not fit batch shape"):
+        d.log_prob(value)
+
+
+def test_the_table_has_every_family() -> None:
+    frame = [getattr(dist.distribution, name) for name in dist.distribution.__all__]
+    families = {
+        family
+        for family in vars(dist).values()
+        if isinstance(family, type) and issubclass(family, dist.Distribution) and family not in frame
+    }
+    assert families <= {type(case.example) for case in CASES}
