@@ -33,8 +33,10 @@ LAYERS = [
         "numpyro.infer.reparam",
         "numpyro.infer.util",
     ],
-    ["numpyro.infer.adaptation", "numpyro.infer.hmc", "numpyro.infer.hmc_util"],
+    ["numpyro.infer.program"],
     ["numpyro.infer.mcmc"],
+    ["numpyro.infer.adaptation"],
+    ["numpyro.infer.hmc", "numpyro.infer.hmc_util"],
 ]
 
 # Optional packages, and the modules that may import them.
