@@ -143,6 +143,18 @@ class Program:
         return bare
 
 
+def jit(fn: Callable[..., PyTree], *, top_level: bool = True) -> Callable[..., PyTree]:
+    """``jax.jit`` with the options that suit programs of many small operations.
+
+    On a CPU, XLA's older code generator for fusions compiles such programs in half the time, and they run as fast.
+
+    :param top_level: the function is called outside of any trace; only there JAX takes options.
+    """
+    if top_level and jax.default_backend() == "cpu":
+        return jax.jit(fn, compiler_options={"xla_cpu_use_fusion_emitters": False})
+    return jax.jit(fn)
+
+
 class ProgramCache:
     """Compiled programs by key, the least recently used given up beyond ``size``."""
 

@@ -19,7 +19,7 @@ from jax import lax
 
 from numpyro._typing import Key, PyTree
 from numpyro.infer.mcmc.sampler import Sampler
-from numpyro.infer.program import compiled_programs
+from numpyro.infer.program import compiled_programs, jit
 
 BUFFER_BYTES = 1 << 20
 """About the size of the buffers of one chain's chunk."""
@@ -57,20 +57,22 @@ class Programs(NamedTuple):
 
 
 def compile_programs(
-    sampler: Sampler, fields: tuple[str, ...], rows: int, chains: Chains = Chains.SEPARATE
+    sampler: Sampler, fields: tuple[str, ...], rows: int, chains: Chains = Chains.SEPARATE, *, top_level: bool = True
 ) -> Programs:
     """The programs of ``sampler``, reused where they were compiled before.
 
     :param fields: the fields to record.
     :param rows: the rows of a chunk's buffers.
     :param chains: how the chains lie in a state.
+    :param top_level: the run is not part of a trace.
     """
     return compiled_programs.get(
-        (sampler.key, fields, rows, chains), lambda: _build(sampler.without_data(), fields, rows, chains)
+        (sampler.key, fields, rows, chains, top_level),
+        lambda: _build(sampler.without_data(), fields, rows, chains, top_level),
     )
 
 
-def _build(sampler: Sampler, fields: tuple[str, ...], rows: int, chains: Chains) -> Programs:
+def _build(sampler: Sampler, fields: tuple[str, ...], rows: int, chains: Chains, top_level: bool) -> Programs:
     def init(data: PyTree, rng_key: Key, chain: Any, init_params: PyTree) -> PyTree:
         """``chain`` is the chain's index, or ``None`` where ``rng_key`` is the chain's own."""
         return sampler.init(data, rng_key if chain is None else jax.random.fold_in(rng_key, chain), init_params)
@@ -89,12 +91,12 @@ def _build(sampler: Sampler, fields: tuple[str, ...], rows: int, chains: Chains)
     def finish(data: PyTree, draws: PyTree) -> PyTree:
         return jax.vmap(sampler.postprocess, (None, 0))(data, draws)
 
-    finish_all = jax.vmap(finish, (None, 0))
-    if chains is Chains.SEPARATE:
-        return Programs(jax.jit(init), jax.jit(chunk), jax.jit(finish), rows)
-    if chains is Chains.BATCHED:
-        return Programs(jax.jit(init_all), jax.jit(jax.vmap(chunk, (None, 0, None))), jax.jit(finish_all), rows)
-    return Programs(jax.jit(init_all), jax.jit(ensemble_chunk), jax.jit(finish_all), rows)
+    functions: dict[Chains, tuple[Callable, Callable, Callable]] = {
+        Chains.SEPARATE: (init, chunk, finish),
+        Chains.BATCHED: (init_all, jax.vmap(chunk, (None, 0, None)), jax.vmap(finish, (None, 0))),
+        Chains.ENSEMBLE: (init_all, ensemble_chunk, jax.vmap(finish, (None, 0))),
+    }
+    return Programs(*(jit(function, top_level=top_level) for function in functions[chains]), rows)
 
 
 def run_chunk(

@@ -70,7 +70,8 @@ class ChainRun:
             sampler = KernelSampler(self.kernel, args, kwargs, one_state, self.postprocess_fn)
 
         host = not traced and not self._is_mapped
-        programs = compile_programs(sampler, self.fields, self._rows(sampler, one_state, host, chains), chains)
+        rows = self._rows(sampler, one_state, host, chains)
+        programs = compile_programs(sampler, self.fields, rows, chains, top_level=host)
         if self._is_mapped:
             return self._run_mapped(programs, sampler, keys, one_key, init_params, state)
         if chains is Chains.SEPARATE:
