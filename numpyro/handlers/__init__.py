@@ -7,6 +7,7 @@ of one's own subclass :class:`numpyro.primitives.Messenger`.
 """
 
 from numpyro.handlers.block import block
+from numpyro.handlers.collapse import collapse
 from numpyro.handlers.condition import condition
 from numpyro.handlers.do import do
 from numpyro.handlers.infer_config import infer_config
@@ -24,6 +25,7 @@ from numpyro.primitives import plate
 
 __all__ = [
     "block",
+    "collapse",
     "condition",
     "do",
     "infer_config",

@@ -21,8 +21,8 @@ class mask(Messenger):
     >>> with numpyro.handlers.seed(rng_seed=0), numpyro.handlers.trace() as trace:
     ...     with numpyro.handlers.mask(mask=np.array([True, False])):
     ...         x = numpyro.sample("x", dist.Normal(np.zeros(2), 1), obs=np.zeros(2))
-    >>> trace["x"]["fn"].log_prob(x).round(2).tolist()
-    [-0.9200000166893005, 0.0]
+    >>> trace["x"]["fn"].log_prob(x).tolist()
+    [-0.919, 0.0]
     """
 
     __module__ = "numpyro.handlers"

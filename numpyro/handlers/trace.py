@@ -42,7 +42,8 @@ class trace(Messenger):
                 raise UsageError(
                     f"all sites must have unique names but got `{name}` duplicated: it is a "
                     f"{_describe(self.trace[name])} and then a {_describe(msg)}. Rename "
-                    "one of them, or put the part of the model that is used twice under numpyro.handlers.scope(prefix=...)."
+                    "one of them, or put the part of the model that is used twice under "
+                    "numpyro.handlers.scope(prefix=...)."
                 )
         self.trace[name] = msg.copy()
 

@@ -129,13 +129,15 @@ def param(name: str, init_value: Any = None, **kwargs: Any) -> Any:
     1.0
     """
     check_name(name, "param")
+    fn: Callable[..., Any]
+    args: tuple[Any, ...]
     if callable(init_value):
         fn, args = functools.partial(_initialize, name, init_value), ()
     else:
         fn, args = identity, (init_value,)
     if not _PYRO_STACK.handlers:
         return fn(*args)
-    msg = {
+    msg: dict[str, Any] = {
         "type": "param",
         "name": name,
         "fn": fn,
@@ -201,19 +203,13 @@ def factor(name: str, log_factor: Any) -> None:
     :param log_factor: an array or scalar; inside plates it broadcasts as the density of a sample does.
     """
     check_name(name, "factor")
-    shape = getattr(log_factor, "shape", None)
-    if shape is None:
-        try:
-            log_factor = np.asarray(log_factor)
-        except ValueError:
-            pass
-        shape = getattr(log_factor, "shape", None)
-        if shape is None or log_factor.dtype == object:
-            raise TypeError(
-                f"log_factor of the site '{name}' must be a number or an array, but got {type(log_factor).__name__}."
-            )
-    fn = Unit(log_factor)
-    sample(name, fn, obs=np.empty((*shape, 0), dtype=np.float32), infer={"is_auxiliary": True})
+    if isinstance(log_factor, list | tuple):
+        log_factor = jnp.asarray(log_factor)
+    dtype = np.dtype(float) if isinstance(log_factor, bool | int | float) else getattr(log_factor, "dtype", None)
+    if dtype is None or not (jnp.issubdtype(dtype, jnp.number) or dtype == np.bool_):
+        raise TypeError(f"log_factor of the site '{name}' must be a number or an array of numbers, not {log_factor!r}.")
+    nothing = np.empty((*np.shape(log_factor), 0), jnp.result_type(float))
+    sample(name, Unit(log_factor), obs=nothing, infer={"is_auxiliary": True})
 
 
 def prng_key() -> jax.Array | None:

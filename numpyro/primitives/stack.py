@@ -140,7 +140,7 @@ class Messenger:
         bound = copy.copy(self)
         if isinstance(self.fn, Messenger):
             bound.fn = self.fn._bind(instance, owner)
-        elif hasattr(self.fn, "__get__"):
+        elif self.fn is not None and hasattr(self.fn, "__get__"):
             bound.fn = self.fn.__get__(instance, owner)
         return bound
 

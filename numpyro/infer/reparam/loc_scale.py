@@ -47,6 +47,7 @@ class LocScaleReparam(Reparam):
 
     def __call__(self, name: str, fn: Distribution, obs: Any) -> tuple[Distribution | None, Any]:
         self._reject_observed(name, obs)
+        family: Any
         family, wrap = unwrap(fn)
         if family.support is not constraints.real:
             raise ValueError(

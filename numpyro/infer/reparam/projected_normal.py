@@ -27,6 +27,7 @@ class ProjectedNormalReparam(Reparam):
 
     def __call__(self, name: str, fn: Distribution, obs: Any) -> tuple[Distribution | None, Any]:
         self._reject_observed(name, obs)
+        family: Any
         family, wrap = unwrap(fn)
         if family.support is not constraints.sphere or "concentration" not in family.arg_constraints:
             raise self._unsupported(name, family, "a ProjectedNormal distribution")
