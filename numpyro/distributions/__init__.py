@@ -13,11 +13,11 @@ The idea, in reading order:
 """
 
 from numpyro.distributions import batch_util, constraints, kl, transforms, util
-from numpyro.distributions.conjugate import *
+from numpyro.distributions.conjugate import *  # noqa: F403
 from numpyro.distributions.conjugate import __all__ as _conjugate
-from numpyro.distributions.continuous import *
+from numpyro.distributions.continuous import *  # noqa: F403
 from numpyro.distributions.continuous import __all__ as _continuous
-from numpyro.distributions.discrete import *
+from numpyro.distributions.discrete import *  # noqa: F403
 from numpyro.distributions.discrete import __all__ as _discrete
 from numpyro.distributions.distribution import (
     Delta,

@@ -1,4 +1,4 @@
-"""What all distributions share: shapes, wrappers, transformed distributions, pytrees, validation, users' own subclasses."""
+"""What all distributions share: shapes, wrappers, transforms, pytrees, validation, users' own subclasses."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ROW = dist.Normal(np.arange(3.0), 1.0)
 
 
 class Window(dist.Distribution):
-    """Uniform on [0, width], as a user might write it: attributes after ``super().__init__``, a support that depends."""
+    """Uniform on [0, width], as users write it: attributes after ``super().__init__``, a support that depends."""
 
     arg_constraints = {"width": constraints.positive}
     reparametrized_params = ["width"]

@@ -163,8 +163,9 @@ def facts(case: Case, dtype: str) -> dict[str, np.ndarray]:
             d = case.build(params)
             draws = d.sample(key, (DRAWS,))
             points = draws[:POINTS] if points is None else points
-            out = {"draws": draws, "draws_log_prob": d.log_prob(draws), "points": points, "log_prob":
-            d.log_prob(points)} for name in ("mean", "variance"):
+            out = {"draws": draws, "points": points}
+            out |= {"draws_log_prob": d.log_prob(draws), "log_prob": d.log_prob(points)}
+            for name in ("mean", "variance"):
                 if case.has(name):
                     out[name] = getattr(d, name)
             if case.has("entropy"):
