@@ -1,0 +1,181 @@
+"""The multinomial distribution."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+from jax import lax, nn
+
+from numpyro._typing import Array, ArrayLike, Key, Shape
+from numpyro.distributions import constraints
+from numpyro.distributions._lazy import lazy_property
+from numpyro.distributions._maths import broadcast_to, require_one_of, where_inside, xlogy
+from numpyro.distributions._validation import check_key, validate_sample
+from numpyro.distributions.discrete.support import clamp_probs
+from numpyro.distributions.distribution import Distribution
+from numpyro.ops.log_gamma import gammaln
+from numpyro.ops.random import multinomial
+
+
+def _log_coefficient(total_count: ArrayLike, counts: Array) -> Array:
+    """The logarithm of the number of ways to deal things into cells with these counts."""
+    return gammaln(jnp.asarray(total_count) + 1.0) - jnp.sum(gammaln(counts + 1.0), -1)
+
+
+class _Multinomial(Distribution):
+    """What holds of a multinomial distribution however its probabilities are given."""
+
+    pytree_aux_fields = ("total_count_max",)
+
+    def _set_up(
+        self,
+        name: str,
+        parameter: ArrayLike,
+        total_count: ArrayLike,
+        total_count_max: int | None,
+        validate_args: bool | None,
+    ) -> None:
+        batch_shape, event_shape = self.infer_shapes(jnp.shape(parameter), jnp.shape(total_count))
+        rank = len(batch_shape)
+        missing = (1,) * (rank + 1 - jnp.ndim(parameter))
+        parameter = jnp.reshape(parameter, missing + jnp.shape(parameter)) if missing else parameter
+        setattr(self, name, parameter)
+        missing = (1,) * (rank - jnp.ndim(total_count))
+        self.total_count = jnp.reshape(total_count, missing + jnp.shape(total_count)) if missing else total_count
+        self.total_count_max = total_count_max
+        Distribution.__init__(self, batch_shape=batch_shape, event_shape=event_shape, validate_args=validate_args)
+
+    @constraints.dependent_property(is_discrete=True, event_dim=1)
+    def support(self) -> constraints.Constraint:
+        return constraints.multinomial(self.total_count)
+
+    def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
+        check_key(self, key)
+        shape = sample_shape + self.batch_shape
+        return multinomial(key, self.probs, self.total_count, shape, self.total_count_max)
+
+    def _inside(self, value: Array) -> Array:
+        return jnp.all(value >= 0, -1) & (jnp.sum(value, -1) == self.total_count)
+
+    @property
+    def mean(self) -> Array:
+        return broadcast_to(self.probs * jnp.expand_dims(self.total_count, -1), self.shape())
+
+    @property
+    def variance(self) -> Array:
+        return broadcast_to(self.mean * (1 - self.probs), self.shape())
+
+    @classmethod
+    def infer_shapes(cls, parameter: Shape, total_count: Shape = ()) -> tuple[Shape, Shape]:
+        if not parameter:
+            name = next(iter(cls.arg_constraints))
+            raise ValueError(f"Multinomial: `{name}` parameter must be at least one-dimensional; got a scalar.")
+        return lax.broadcast_shapes(parameter[:-1], total_count), tuple(parameter[-1:])
+
+
+class MultinomialProbs(_Multinomial):
+    r"""The multinomial distribution by its probabilities: counts of :math:`n` independent categorical draws.
+
+    .. math:: p(x) = \frac{n!}{\prod_i x_i!} \prod_i p_i^{x_i}, \quad \sum_i x_i = n
+
+    :param probs: :math:`p`, of shape ``(..., K)``, adding up to 1 over the last dimension.
+    :param total_count: number of draws :math:`n \ge 0`.
+    :param total_count_max: an upper bound of ``total_count`` for when that is traced; where it is small, sampling is
+        quicker with it.
+    :raises ValueError: when ``probs`` is a scalar.
+    """
+
+    __module__ = "numpyro.distributions.discrete"
+    arg_constraints = {"probs": constraints.simplex, "total_count": constraints.nonnegative_integer}
+
+    def __init__(
+        self,
+        probs: ArrayLike,
+        total_count: ArrayLike = 1,
+        *,
+        total_count_max: int | None = None,
+        validate_args: bool | None = None,
+    ) -> None:
+        self._set_up("probs", probs, total_count, total_count_max, validate_args)
+
+    @validate_sample
+    def log_prob(self, value: ArrayLike) -> Array:
+        value = jnp.asarray(value)
+        inside = self._inside(value)
+        counts = jnp.where(inside[..., None], value, 0)
+        log_power = jnp.sum(xlogy(counts, self.probs), -1)
+        return where_inside(inside, _log_coefficient(self.total_count, counts) + log_power)
+
+    @lazy_property
+    def logits(self) -> Array:
+        return jnp.log(clamp_probs(self.probs))
+
+    @classmethod
+    def infer_shapes(cls, probs: Shape, total_count: Shape = ()) -> tuple[Shape, Shape]:
+        return super().infer_shapes(probs, total_count)
+
+
+class MultinomialLogits(_Multinomial):
+    r"""The multinomial distribution by logits: counts of :math:`n` independent categorical draws.
+
+    .. math:: p(x) = \frac{n!}{\prod_i x_i!} \prod_i p_i^{x_i}, \quad p_i \propto e^{l_i}, \quad \sum_i x_i = n
+
+    :param logits: :math:`l`, of shape ``(..., K)``; a constant added to all of them changes nothing.
+    :param total_count: number of draws :math:`n \ge 0`.
+    :param total_count_max: an upper bound of ``total_count`` for when that is traced; where it is small, sampling is
+        quicker with it.
+    :raises ValueError: when ``logits`` is a scalar.
+    """
+
+    __module__ = "numpyro.distributions.discrete"
+    arg_constraints = {"logits": constraints.real_vector, "total_count": constraints.nonnegative_integer}
+
+    def __init__(
+        self,
+        logits: ArrayLike,
+        total_count: ArrayLike = 1,
+        *,
+        total_count_max: int | None = None,
+        validate_args: bool | None = None,
+    ) -> None:
+        self._set_up("logits", logits, total_count, total_count_max, validate_args)
+
+    @validate_sample
+    def log_prob(self, value: ArrayLike) -> Array:
+        value = jnp.asarray(value)
+        inside = self._inside(value)
+        counts = jnp.where(inside[..., None], value, 0)
+        log_power = jnp.sum(counts * nn.log_softmax(jnp.asarray(self.logits), axis=-1), -1)
+        return where_inside(inside, _log_coefficient(self.total_count, counts) + log_power)
+
+    @lazy_property
+    def probs(self) -> Array:
+        return nn.softmax(jnp.asarray(self.logits), axis=-1)
+
+    @classmethod
+    def infer_shapes(cls, logits: Shape, total_count: Shape = ()) -> tuple[Shape, Shape]:
+        return super().infer_shapes(logits, total_count)
+
+
+def Multinomial(
+    total_count: ArrayLike = 1,
+    probs: ArrayLike | None = None,
+    logits: ArrayLike | None = None,
+    *,
+    total_count_max: int | None = None,
+    validate_args: bool | None = None,
+) -> MultinomialProbs | MultinomialLogits:
+    """The multinomial distribution, by its probabilities or by logits.
+
+    :param total_count: number of draws.
+    :param probs: probabilities, of shape ``(..., K)``.
+    :param logits: their logarithms, up to a constant, of the same shape. Exactly one of the two is to be given.
+    :param total_count_max: an upper bound of ``total_count`` for when that is traced.
+    :return: :class:`MultinomialProbs` or :class:`MultinomialLogits`.
+    :raises ValueError: when none or both are given.
+    """
+    if require_one_of(probs=probs, logits=logits) == "probs":
+        return MultinomialProbs(probs, total_count, total_count_max=total_count_max, validate_args=validate_args)
+    return MultinomialLogits(logits, total_count, total_count_max=total_count_max, validate_args=validate_args)
+
+
+Multinomial.__module__ = "numpyro.distributions.discrete"
