@@ -118,7 +118,7 @@ def _autocorrelations(block: np.ndarray, bias: bool) -> np.ndarray:
     return rho
 
 
-def _paired_sums(rho: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _initial_pairs(rho: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Geyer's pairs, made non-increasing and zero from the first negative one on; and how many come before it."""
     pairs = rho[:, : rho.shape[1] // 2 * 2].reshape(len(rho), -1, 2).sum(axis=2)
     is_initial = np.logical_and.accumulate(pairs > 0, axis=1)
@@ -135,16 +135,19 @@ def _finish(tau: np.ndarray, block: np.ndarray) -> np.ndarray:
 
 def _effective_sample_size(block: np.ndarray, bias: bool) -> np.ndarray:
     with np.errstate(invalid="ignore"):  # of inf - inf
-        pairs, _ = _paired_sums(_autocorrelations(block, bias))
+        pairs, _ = _initial_pairs(_autocorrelations(block, bias))
         return _finish(-1.0 + 2.0 * pairs.sum(axis=1), block)
 
 
 def _refined_effective_sample_size(block: np.ndarray) -> np.ndarray:
-    """As above; with Vehtari et al. (2021) the even lag behind the last pair counts where it is positive."""
+    """As above, with two refinements of Stan and Vehtari et al. (2021), taken up by ArviZ and the R package posterior.
+
+    The even lag behind the last pair counts where it is positive, and the lags next to the length of a chain never do.
+    """
     with np.errstate(invalid="ignore"):
         rho = _autocorrelations(block, bias=True)
-        pairs, num_pairs = _paired_sums(rho)
-        following = np.minimum(2 * num_pairs, rho.shape[1] - 1)
-        extra = np.maximum(np.take_along_axis(rho, following[:, None], axis=1)[:, 0], 0.0)
-        extra = np.where(2 * num_pairs < rho.shape[1], extra, 0.0)
-        return _finish(-1.0 + 2.0 * pairs.sum(axis=1) + extra, block)
+        pairs, num_pairs = _initial_pairs(rho)
+        limit = max(0, (rho.shape[1] - 3) // 2)
+        num_pairs = np.minimum(num_pairs, limit)
+        following = np.maximum(np.take_along_axis(rho, 2 * num_pairs[:, None], axis=1)[:, 0], 0.0)
+        return _finish(-1.0 + 2.0 * pairs[:, :limit].sum(axis=1) + following, block)
