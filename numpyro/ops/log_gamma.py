@@ -14,6 +14,8 @@ Reference: NIST Digital Library of Mathematical Functions, 5.11.1 and 5.5.1.
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax.numpy as jnp
 import numpy as np
 
@@ -23,7 +25,7 @@ _HALF_LOG_TWO_PI = 0.9189385332046727
 _SHIFT = 8
 
 
-def stirling_remainder(x: ArrayLike) -> Array:
+def stirling_remainder(x: Any) -> Array:
     """The remainder of Stirling's series, for ``x`` at least 8 to within 1e-14."""
     inverse = 1 / x
     square = inverse * inverse
@@ -84,7 +86,7 @@ def betaln(a: ArrayLike, b: ArrayLike) -> Array:
     )
 
 
-def log_poisson(count: ArrayLike, rate: ArrayLike) -> Array:
+def log_poisson(count: Any, rate: Any) -> Array:
     r"""The logarithm of ``rate**count * exp(-rate) / gamma(count + 1)``, for real ``count > -1`` and ``rate >= 0``.
 
     For a count below 8 its terms are added up as they stand. For a larger one they would cancel; there, with

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax.numpy as jnp
 from jax import lax, random
 from jax.scipy.special import betainc, digamma
@@ -12,6 +14,7 @@ from numpyro.distributions._maths import broadcast_to, where_inside, xlog1py, xl
 from numpyro.distributions._shapes import promote_shapes
 from numpyro.distributions._validation import check_key, validate_sample
 from numpyro.distributions.distribution import Distribution
+from numpyro.distributions.kl import kl_divergence
 from numpyro.ops.log_gamma import betaln
 
 
@@ -91,5 +94,13 @@ class BetaProportion(Beta):
     reparametrized_params = ["mean", "concentration"]
 
     def __init__(self, mean: ArrayLike, concentration: ArrayLike, *, validate_args: bool | None = None) -> None:
-        self.concentration = concentration
+        self.concentration: Any = concentration
         super().__init__(mean * concentration, (1.0 - mean) * concentration, validate_args=validate_args)
+
+
+@kl_divergence.register(Beta, Beta)
+def _kl_beta_beta(p: Beta, q: Beta) -> Array:
+    a, b = p.concentration1, p.concentration0
+    difference1, difference0 = a - q.concentration1, b - q.concentration0
+    logs = difference1 * digamma(a) + difference0 * digamma(b) - (difference1 + difference0) * digamma(a + b)
+    return logs + betaln(q.concentration1, q.concentration0) - betaln(a, b)

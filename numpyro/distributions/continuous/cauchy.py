@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax.numpy as jnp
 from jax import lax, random
 
@@ -11,6 +13,7 @@ from numpyro.distributions._maths import LOG_PI, LOG_TWO, broadcast_to, log1p_sq
 from numpyro.distributions._shapes import promote_shapes
 from numpyro.distributions._validation import check_key, validate_sample
 from numpyro.distributions.distribution import Distribution
+from numpyro.distributions.kl import kl_divergence
 
 _PI = 3.141592653589793
 
@@ -85,7 +88,7 @@ class HalfCauchy(Distribution):
     reparametrized_params = ["scale"]
 
     def __init__(self, scale: ArrayLike = 1.0, *, validate_args: bool | None = None) -> None:
-        self.scale = scale
+        self.scale: Any = scale
         super().__init__(batch_shape=jnp.shape(scale), validate_args=validate_args)
 
     def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
@@ -95,7 +98,7 @@ class HalfCauchy(Distribution):
     @validate_sample
     def log_prob(self, value: ArrayLike) -> Array:
         log_density = -log1p_square(value / self.scale) - (jnp.log(self.scale) + (LOG_PI - LOG_TWO))
-        return where_inside(value >= 0, log_density)
+        return where_inside(jnp.greater_equal(value, 0), log_density)
 
     def cdf(self, value: ArrayLike) -> Array:
         return jnp.arctan(jnp.maximum(value, 0) / self.scale) * (2 / _PI)
@@ -122,3 +125,10 @@ class HalfCauchy(Distribution):
     def variance(self) -> Array:
         """Infinite."""
         return jnp.full(self.batch_shape, jnp.inf)
+
+
+@kl_divergence.register(Cauchy, Cauchy)
+def _kl_cauchy_cauchy(p: Cauchy, q: Cauchy) -> Array:
+    # ((s + t)^2 + (a - b)^2) / (4 s t) = 1 + ((s - t)^2 + (a - b)^2) / (4 s t); Chyzak and Nielsen (2019)
+    squares = jnp.square(p.scale - q.scale) + jnp.square(p.loc - q.loc)
+    return jnp.log1p(squares / (4 * p.scale * q.scale))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax.numpy as jnp
 from jax import random
 from jax.scipy.special import digamma
@@ -11,6 +13,7 @@ from numpyro.distributions import constraints
 from numpyro.distributions._maths import where_inside, xlogy
 from numpyro.distributions._validation import check_key, validate_sample
 from numpyro.distributions.distribution import Distribution
+from numpyro.distributions.kl import kl_divergence
 from numpyro.ops.log_gamma import gammaln
 
 
@@ -32,7 +35,7 @@ class Dirichlet(Distribution):
         shape = jnp.shape(concentration)
         if not shape:
             raise ValueError("Dirichlet: `concentration` parameter must be at least one-dimensional; got a scalar.")
-        self.concentration = concentration
+        self.concentration: Any = concentration
         super().__init__(batch_shape=shape[:-1], event_shape=shape[-1:], validate_args=validate_args)
 
     def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
@@ -58,7 +61,8 @@ class Dirichlet(Distribution):
 
     @property
     def mean(self) -> Array:
-        return self.concentration / jnp.sum(jnp.asarray(self.concentration), -1, keepdims=True)
+        a = jnp.asarray(self.concentration)
+        return a / jnp.sum(a, -1, keepdims=True)
 
     @property
     def variance(self) -> Array:
@@ -66,6 +70,13 @@ class Dirichlet(Distribution):
         mean = self.concentration / total
         return mean * (1 - mean) / (total + 1)
 
-    @staticmethod
-    def infer_shapes(concentration: Shape) -> tuple[Shape, Shape]:
+    @classmethod
+    def infer_shapes(cls, concentration: Shape) -> tuple[Shape, Shape]:  # type: ignore[override]
         return tuple(concentration[:-1]), tuple(concentration[-1:])
+
+
+@kl_divergence.register(Dirichlet, Dirichlet)
+def _kl_dirichlet_dirichlet(p: Dirichlet, q: Dirichlet) -> Array:
+    a, b = jnp.asarray(p.concentration), jnp.asarray(q.concentration)
+    mean_log = digamma(a) - digamma(jnp.sum(a, -1, keepdims=True))
+    return jnp.sum((a - b) * mean_log, -1) + q._log_normalizer - p._log_normalizer

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax.numpy as jnp
 from jax import random
 
 from numpyro._typing import Array, ArrayLike, Key, Shape
 from numpyro.distributions import constraints
-from numpyro.distributions._maths import broadcast_to, where_inside
+from numpyro.distributions._maths import broadcast_to, log1p_excess, where_inside
 from numpyro.distributions._validation import check_key, validate_sample
 from numpyro.distributions.distribution import Distribution
+from numpyro.distributions.kl import kl_divergence
 
 
 class Exponential(Distribution):
@@ -26,7 +29,7 @@ class Exponential(Distribution):
     reparametrized_params = ["rate"]
 
     def __init__(self, rate: ArrayLike = 1.0, *, validate_args: bool | None = None) -> None:
-        self.rate = rate
+        self.rate: Any = rate
         super().__init__(batch_shape=jnp.shape(rate), validate_args=validate_args)
 
     def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
@@ -35,13 +38,13 @@ class Exponential(Distribution):
 
     @validate_sample
     def log_prob(self, value: ArrayLike) -> Array:
-        return where_inside(value >= 0, jnp.log(self.rate) - self.rate * value)
+        return where_inside(jnp.greater_equal(value, 0), jnp.log(self.rate) - self.rate * value)
 
     def cdf(self, value: ArrayLike) -> Array:
         return -jnp.expm1(-self.rate * jnp.maximum(value, 0))
 
     def icdf(self, q: ArrayLike) -> Array:
-        return -jnp.log1p(-q) / self.rate
+        return -jnp.log1p(-jnp.asarray(q)) / self.rate
 
     def entropy(self) -> Array:
         return 1 - jnp.log(self.rate)
@@ -57,3 +60,8 @@ class Exponential(Distribution):
     @property
     def variance(self) -> Array:
         return jnp.square(self.mean)
+
+
+@kl_divergence.register(Exponential, Exponential)
+def _kl_exponential_exponential(p: Exponential, q: Exponential) -> Array:
+    return log1p_excess((q.rate - p.rate) / p.rate)

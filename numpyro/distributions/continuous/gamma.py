@@ -14,8 +14,9 @@ from numpyro.distributions._maths import broadcast_to, where_inside
 from numpyro.distributions._shapes import promote_shapes
 from numpyro.distributions._validation import check_key, validate_sample
 from numpyro.distributions.distribution import Distribution, TransformedDistribution
+from numpyro.distributions.kl import kl_divergence
 from numpyro.distributions.transforms import PowerTransform
-from numpyro.ops.log_gamma import gammaln, log_poisson
+from numpyro.ops.log_gamma import gammaln, gammaln_ratio, log_poisson
 
 
 def gamma_log_prob(value: ArrayLike, concentration: ArrayLike, rate: ArrayLike) -> Array:
@@ -95,7 +96,7 @@ class Chi2(Gamma):
     reparametrized_params = ["df"]
 
     def __init__(self, df: ArrayLike, *, validate_args: bool | None = None) -> None:
-        self.df = df
+        self.df: Any = df
         super().__init__(0.5 * df, 0.5, validate_args=validate_args)
 
 
@@ -152,3 +153,11 @@ class InverseGamma(TransformedDistribution):
         above = jnp.where(a > 2, a, 3)
         variance = jnp.square(self.rate / (above - 1)) / (above - 2)
         return broadcast_to(jnp.where(a > 2, variance, jnp.inf), self.batch_shape)
+
+
+@kl_divergence.register(Gamma, Gamma)
+def _kl_gamma_gamma(p: Gamma, q: Gamma) -> Array:
+    a, b = p.concentration, q.concentration
+    shapes = (a - b) * digamma(a) - gammaln_ratio(b, a - b)
+    rates = b * jnp.log(p.rate / q.rate) + a * (q.rate - p.rate) / p.rate
+    return shapes + rates

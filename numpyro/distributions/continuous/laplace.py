@@ -11,6 +11,7 @@ from numpyro.distributions._maths import LOG_TWO, broadcast_to
 from numpyro.distributions._shapes import promote_shapes
 from numpyro.distributions._validation import check_key, validate_sample
 from numpyro.distributions.distribution import Distribution
+from numpyro.distributions.kl import kl_divergence
 
 
 class Laplace(Distribution):
@@ -64,3 +65,10 @@ class Laplace(Distribution):
     @property
     def variance(self) -> Array:
         return broadcast_to(2 * jnp.square(self.scale), self.batch_shape)
+
+
+@kl_divergence.register(Laplace, Laplace)
+def _kl_laplace_laplace(p: Laplace, q: Laplace) -> Array:
+    distance = jnp.abs(p.loc - q.loc)
+    ratio = (p.scale * jnp.exp(-distance / p.scale) + distance) / q.scale
+    return jnp.log(q.scale / p.scale) + ratio - 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax.numpy as jnp
 import numpy as np
 from jax import random
@@ -57,7 +59,7 @@ class LKJCholesky(Distribution):
                 f"LKJCholesky: `sample_method` should be one of 'cvine' or 'onion'; got {sample_method!r}."
             )
         self.dimension = dimension
-        self.concentration = concentration
+        self.concentration: Any = concentration
         self.sample_method = sample_method
         super().__init__(
             batch_shape=jnp.shape(concentration), event_shape=(dimension, dimension), validate_args=validate_args

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax.numpy as jnp
 import numpy as np
 from jax import lax, random
@@ -16,6 +14,7 @@ from numpyro.distributions._maths import HALF_LOG_TWO_PI, broadcast_to, require_
 from numpyro.distributions._shapes import promote_shapes
 from numpyro.distributions._validation import check_key, validate_sample
 from numpyro.distributions.distribution import Distribution
+from numpyro.distributions.kl import kl_divergence
 
 
 def cholesky_of_inverse(matrix: ArrayLike) -> Array:
@@ -67,8 +66,7 @@ class MultivariateNormal(Distribution):
             "precision_matrix": precision_matrix,
             "scale_tril": scale_tril,
         }
-        name = require_one_of(**given)
-        matrix: Any = given[name]
+        name, matrix = require_one_of(**given)
         batch_shape, event_shape = self.infer_shapes(jnp.shape(loc), **{name: jnp.shape(matrix)})
         loc = np.reshape(loc, (1,)) if isinstance(loc, (int, float)) else jnp.reshape(loc, jnp.shape(loc) or (1,))
         loc = loc if loc.shape[-1:] == event_shape else broadcast_to(loc, loc.shape[:-1] + event_shape)
@@ -117,8 +115,9 @@ class MultivariateNormal(Distribution):
     def variance(self) -> Array:
         return broadcast_to(jnp.sum(jnp.square(self.scale_tril), -1), self.shape())
 
-    @staticmethod
-    def infer_shapes(
+    @classmethod
+    def infer_shapes(  # type: ignore[override]
+        cls,
         loc: Shape = (),
         covariance_matrix: Shape | None = None,
         precision_matrix: Shape | None = None,
@@ -183,3 +182,13 @@ def whiten(scale_tril: ArrayLike, difference: ArrayLike) -> Array:
         return solve_triangular(factor, y[..., None], lower=True)[..., 0]
     columns = jnp.moveaxis(y.reshape((-1,) + y.shape[len(extra) :]), 0, -1)
     return jnp.moveaxis(solve_triangular(factor, columns, lower=True), -1, 0).reshape(y.shape)
+
+
+@kl_divergence.register(MultivariateNormal, MultivariateNormal)
+def _kl_multivariate_normal_multivariate_normal(p: MultivariateNormal, q: MultivariateNormal) -> Array:
+    # tr(Q^-1 P) is the sum of squares of L_Q^-1 L_P; the columns of L_P are solved for as a batch
+    columns = jnp.moveaxis(jnp.asarray(p.scale_tril), -1, 0)
+    trace = jnp.sum(jnp.square(whiten(q.scale_tril, columns)), (0, -1))
+    distance = jnp.sum(jnp.square(whiten(q.scale_tril, p.loc - jnp.asarray(q.loc))), -1)
+    log_dets = _half_log_det(q.scale_tril) - _half_log_det(p.scale_tril)
+    return 0.5 * (trace + distance - p.event_shape[0]) + log_dets

@@ -10,10 +10,11 @@ from jax.scipy.special import erf, erfinv, log_ndtr, ndtr, ndtri
 
 from numpyro._typing import Array, ArrayLike, Key, Shape
 from numpyro.distributions import constraints
-from numpyro.distributions._maths import HALF_LOG_TWO_PI, LOG_TWO, broadcast_to, where_inside
+from numpyro.distributions._maths import HALF_LOG_TWO_PI, LOG_TWO, broadcast_to, log1p_excess, where_inside
 from numpyro.distributions._shapes import promote_shapes
 from numpyro.distributions._validation import check_key, validate_sample
 from numpyro.distributions.distribution import Distribution, TransformedDistribution
+from numpyro.distributions.kl import kl_divergence
 from numpyro.distributions.transforms import ExpTransform
 
 _SQRT_TWO = 1.4142135623730951
@@ -88,7 +89,7 @@ class HalfNormal(Distribution):
     reparametrized_params = ["scale"]
 
     def __init__(self, scale: ArrayLike = 1.0, *, validate_args: bool | None = None) -> None:
-        self.scale = scale
+        self.scale: Any = scale
         super().__init__(batch_shape=jnp.shape(scale), validate_args=validate_args)
 
     def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
@@ -99,7 +100,7 @@ class HalfNormal(Distribution):
     def log_prob(self, value: ArrayLike) -> Array:
         z = value / self.scale
         log_density = -0.5 * lax.square(z) - (jnp.log(self.scale) + (HALF_LOG_TWO_PI - LOG_TWO))
-        return where_inside(value >= 0, log_density)
+        return where_inside(jnp.greater_equal(value, 0), log_density)
 
     def cdf(self, value: ArrayLike) -> Array:
         return erf(jnp.maximum(value, 0) / (self.scale * _SQRT_TWO))
@@ -171,3 +172,14 @@ class LogNormal(TransformedDistribution):
     def variance(self) -> Array:
         square = jnp.square(self.scale)
         return broadcast_to(jnp.expm1(square) * jnp.exp(2 * self.loc + square), self.batch_shape)
+
+
+@kl_divergence.register(Normal, Normal)
+def _kl_normal_normal(p: Normal, q: Normal) -> Array:
+    variance_ratio_excess = (p.scale - q.scale) * (p.scale + q.scale) / jnp.square(q.scale)
+    return 0.5 * (log1p_excess(variance_ratio_excess) + jnp.square((p.loc - q.loc) / q.scale))
+
+
+@kl_divergence.register(HalfNormal, HalfNormal)
+def _kl_half_normal_half_normal(p: HalfNormal, q: HalfNormal) -> Array:
+    return 0.5 * log1p_excess((p.scale - q.scale) * (p.scale + q.scale) / jnp.square(q.scale))

@@ -11,6 +11,7 @@ from numpyro.distributions._maths import broadcast_to, where_inside
 from numpyro.distributions._shapes import promote_shapes
 from numpyro.distributions._validation import check_key, validate_sample
 from numpyro.distributions.distribution import Distribution
+from numpyro.distributions.kl import kl_divergence
 
 
 class Uniform(Distribution):
@@ -63,5 +64,11 @@ class Uniform(Distribution):
         return broadcast_to(jnp.square(self.high - self.low) / 12.0, self.batch_shape)
 
     @classmethod
-    def infer_shapes(cls, low: Shape = (), high: Shape = ()) -> tuple[Shape, Shape]:
+    def infer_shapes(cls, low: Shape = (), high: Shape = ()) -> tuple[Shape, Shape]:  # type: ignore[override]
         return lax.broadcast_shapes(low, high), ()
+
+
+@kl_divergence.register(Uniform, Uniform)
+def _kl_uniform_uniform(p: Uniform, q: Uniform) -> Array:
+    inside = (p.low >= q.low) & (p.high <= q.high)
+    return jnp.where(inside, jnp.log((q.high - q.low) / (p.high - p.low)), jnp.inf)

@@ -10,7 +10,9 @@ from numpyro.distributions import constraints
 from numpyro.distributions._maths import EULER_GAMMA, broadcast_to, where_inside, xlogy
 from numpyro.distributions._shapes import promote_shapes
 from numpyro.distributions._validation import check_key, validate_sample
+from numpyro.distributions.continuous.gamma import Gamma
 from numpyro.distributions.distribution import Distribution
+from numpyro.distributions.kl import kl_divergence
 from numpyro.ops.log_gamma import gammaln
 
 
@@ -69,3 +71,12 @@ class Weibull(Distribution):
         # E[x^2] - E[x]^2 = E[x]^2 (exp(...) - 1)
         excess = jnp.expm1(gammaln(1 + 2 / self.concentration) - 2 * log_mean)
         return broadcast_to(jnp.square(self.scale * jnp.exp(log_mean)) * excess, self.batch_shape)
+
+
+@kl_divergence.register(Weibull, Gamma)
+def _kl_weibull_gamma(p: Weibull, q: Gamma) -> Array:
+    a, b, k = q.concentration, q.rate, p.concentration
+    # E[log x] = log(scale) - gamma / k, E[x] = mean
+    mean_log = jnp.log(p.scale) - EULER_GAMMA / k
+    negative_entropy = jnp.log(k / p.scale) - EULER_GAMMA * (1 - 1 / k) - 1
+    return negative_entropy - (a * jnp.log(b) - gammaln(a) + (a - 1) * mean_log) + b * p.mean

@@ -77,7 +77,7 @@ class ProjectedNormal(Distribution):
 
     def __init__(self, concentration: ArrayLike, *, validate_args: bool | None = None) -> None:
         batch_shape, event_shape = self.infer_shapes(jnp.shape(concentration))
-        self.concentration = concentration
+        self.concentration: Any = concentration
         super().__init__(batch_shape=batch_shape, event_shape=event_shape, validate_args=validate_args)
 
     def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
@@ -103,7 +103,7 @@ class ProjectedNormal(Distribution):
         return self.mean
 
     @classmethod
-    def infer_shapes(cls, concentration: Shape) -> tuple[Shape, Shape]:
+    def infer_shapes(cls, concentration: Shape) -> tuple[Shape, Shape]:  # type: ignore[override]
         if not concentration or concentration[-1] < 2:
             raise ValueError(
                 "ProjectedNormal: `concentration` must be of shape (..., d) with d at least 2; got shape"

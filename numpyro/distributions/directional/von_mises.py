@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax.numpy as jnp
 from jax import lax
 from jax.scipy.special import i0e, i1e
@@ -17,7 +19,7 @@ from numpyro.ops.random import von_mises_centered
 _PI = 3.141592653589793
 
 
-def _wrap(angle: ArrayLike) -> Array:
+def _wrap(angle: Any) -> Array:
     """The angle in ``[-pi, pi)`` that differs by full turns."""
     return (angle + _PI) % (2 * _PI) - _PI
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax.numpy as jnp
 from jax import random
 from jax.scipy.special import expit
@@ -13,6 +15,7 @@ from numpyro.distributions._maths import broadcast_to, require_one_of, softplus,
 from numpyro.distributions._validation import check_key, validate_sample
 from numpyro.distributions.discrete.support import enumerate_range, logits_of_probs
 from numpyro.distributions.distribution import Distribution
+from numpyro.distributions.kl import kl_divergence
 
 
 class BernoulliProbs(Distribution):
@@ -27,7 +30,7 @@ class BernoulliProbs(Distribution):
     has_enumerate_support = True
 
     def __init__(self, probs: ArrayLike, *, validate_args: bool | None = None) -> None:
-        self.probs = probs
+        self.probs: Any = probs
         super().__init__(batch_shape=jnp.shape(probs), validate_args=validate_args)
 
     def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
@@ -81,7 +84,7 @@ class BernoulliLogits(Distribution):
     has_enumerate_support = True
 
     def __init__(self, logits: ArrayLike, *, validate_args: bool | None = None) -> None:
-        self.logits = logits
+        self.logits: Any = logits
         super().__init__(batch_shape=jnp.shape(logits), validate_args=validate_args)
 
     def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
@@ -134,9 +137,22 @@ def Bernoulli(
     :return: :class:`BernoulliProbs` or :class:`BernoulliLogits`.
     :raises ValueError: when none or both are given.
     """
-    if require_one_of(probs=probs, logits=logits) == "probs":
-        return BernoulliProbs(probs, validate_args=validate_args)
-    return BernoulliLogits(logits, validate_args=validate_args)
+    name, parameter = require_one_of(probs=probs, logits=logits)
+    if name == "probs":
+        return BernoulliProbs(parameter, validate_args=validate_args)
+    return BernoulliLogits(parameter, validate_args=validate_args)
 
 
 Bernoulli.__module__ = "numpyro.distributions.discrete"
+
+
+@kl_divergence.register(BernoulliProbs, BernoulliProbs)
+@kl_divergence.register(BernoulliProbs, BernoulliLogits)
+@kl_divergence.register(BernoulliLogits, BernoulliProbs)
+@kl_divergence.register(BernoulliLogits, BernoulliLogits)
+def _kl_bernoulli_bernoulli(p: Any, q: Any) -> Array:
+    terms = [
+        jnp.where(p_k > 0, p_k * (p.log_prob(k) - q.log_prob(k)), 0)
+        for k, p_k in ((1, jnp.asarray(p.probs)), (0, 1 - jnp.asarray(p.probs)))
+    ]
+    return terms[0] + terms[1]

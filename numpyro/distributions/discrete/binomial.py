@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax.numpy as jnp
 from jax import lax
 from jax.scipy.special import betainc, expit
@@ -21,6 +23,8 @@ from numpyro.ops.random import binomial
 class _Binomial(Distribution):
     """What holds of a binomial distribution however its probability is given: by ``probs`` and ``total_count``."""
 
+    probs: Any
+    total_count: Any
     has_enumerate_support = True
 
     @constraints.dependent_property(is_discrete=True, event_dim=0)
@@ -134,9 +138,10 @@ def Binomial(
     :return: :class:`BinomialProbs` or :class:`BinomialLogits`.
     :raises ValueError: when none or both are given.
     """
-    if require_one_of(probs=probs, logits=logits) == "probs":
-        return BinomialProbs(probs, total_count, validate_args=validate_args)
-    return BinomialLogits(logits, total_count, validate_args=validate_args)
+    name, parameter = require_one_of(probs=probs, logits=logits)
+    if name == "probs":
+        return BinomialProbs(parameter, total_count, validate_args=validate_args)
+    return BinomialLogits(parameter, total_count, validate_args=validate_args)
 
 
 Binomial.__module__ = "numpyro.distributions.discrete"

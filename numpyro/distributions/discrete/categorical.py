@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax.numpy as jnp
 import numpy as np
 from jax import lax, nn
@@ -13,6 +15,7 @@ from numpyro.distributions._maths import require_one_of, xlogy
 from numpyro.distributions._validation import check_key, validate_sample
 from numpyro.distributions.discrete.support import clamp_probs, enumerate_range
 from numpyro.distributions.distribution import Distribution
+from numpyro.distributions.kl import kl_divergence
 from numpyro.ops.random import categorical
 
 
@@ -32,6 +35,7 @@ def _select(value: ArrayLike, table: ArrayLike) -> Array:
 class _Categorical(Distribution):
     """What holds of a categorical distribution however its probabilities are given."""
 
+    probs: Any
     has_enumerate_support = True
 
     @constraints.dependent_property(is_discrete=True, event_dim=0)
@@ -40,6 +44,10 @@ class _Categorical(Distribution):
 
     @property
     def _size(self) -> int:
+        raise NotImplementedError
+
+    @property
+    def _log_probs(self) -> Array:
         raise NotImplementedError
 
     @property
@@ -69,7 +77,7 @@ class CategoricalProbs(_Categorical):
     def __init__(self, probs: ArrayLike, *, validate_args: bool | None = None) -> None:
         if jnp.ndim(probs) < 1:
             raise ValueError("Categorical: `probs` parameter must be at least one-dimensional; got a scalar.")
-        self.probs = probs
+        self.probs: Any = probs
         super().__init__(batch_shape=jnp.shape(probs)[:-1], validate_args=validate_args)
 
     @property
@@ -90,6 +98,10 @@ class CategoricalProbs(_Categorical):
     @lazy_property
     def logits(self) -> Array:
         return jnp.log(clamp_probs(self.probs))
+
+    @property
+    def _log_probs(self) -> Array:
+        return jnp.log(self.probs)
 
     def entropy(self) -> Array:
         probs = jnp.asarray(self.probs)
@@ -113,7 +125,7 @@ class CategoricalLogits(_Categorical):
     def __init__(self, logits: ArrayLike, *, validate_args: bool | None = None) -> None:
         if jnp.ndim(logits) < 1:
             raise ValueError("Categorical: `logits` parameter must be at least one-dimensional; got a scalar.")
-        self.logits = logits
+        self.logits: Any = logits
         super().__init__(batch_shape=jnp.shape(logits)[:-1], validate_args=validate_args)
 
     @property
@@ -135,6 +147,10 @@ class CategoricalLogits(_Categorical):
     def probs(self) -> Array:
         return nn.softmax(jnp.asarray(self.logits), axis=-1)
 
+    @property
+    def _log_probs(self) -> Array:
+        return nn.log_softmax(jnp.asarray(self.logits), axis=-1)
+
     def entropy(self) -> Array:
         log_probs = nn.log_softmax(jnp.asarray(self.logits), axis=-1)
         probs = jnp.exp(log_probs)
@@ -155,9 +171,16 @@ def Categorical(
     :return: :class:`CategoricalProbs` or :class:`CategoricalLogits`.
     :raises ValueError: when none or both are given.
     """
-    if require_one_of(probs=probs, logits=logits) == "probs":
-        return CategoricalProbs(probs, validate_args=validate_args)
-    return CategoricalLogits(logits, validate_args=validate_args)
+    name, parameter = require_one_of(probs=probs, logits=logits)
+    if name == "probs":
+        return CategoricalProbs(parameter, validate_args=validate_args)
+    return CategoricalLogits(parameter, validate_args=validate_args)
 
 
 Categorical.__module__ = "numpyro.distributions.discrete"
+
+
+@kl_divergence.register(_Categorical, _Categorical)
+def _kl_categorical_categorical(p: _Categorical, q: _Categorical) -> Array:
+    probs = jnp.asarray(p.probs)
+    return jnp.sum(probs * jnp.where(probs > 0, p._log_probs - q._log_probs, 0), -1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax.numpy as jnp
 from jax import random
 from jax.scipy.special import expit
@@ -28,7 +30,7 @@ class GeometricProbs(Distribution):
     support = constraints.nonnegative_integer
 
     def __init__(self, probs: ArrayLike, *, validate_args: bool | None = None) -> None:
-        self.probs = probs
+        self.probs: Any = probs
         super().__init__(batch_shape=jnp.shape(probs), validate_args=validate_args)
 
     def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
@@ -81,7 +83,7 @@ class GeometricLogits(Distribution):
     support = constraints.nonnegative_integer
 
     def __init__(self, logits: ArrayLike, *, validate_args: bool | None = None) -> None:
-        self.logits = logits
+        self.logits: Any = logits
         super().__init__(batch_shape=jnp.shape(logits), validate_args=validate_args)
 
     def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
@@ -132,9 +134,10 @@ def Geometric(
     :return: :class:`GeometricProbs` or :class:`GeometricLogits`.
     :raises ValueError: when none or both are given.
     """
-    if require_one_of(probs=probs, logits=logits) == "probs":
-        return GeometricProbs(probs, validate_args=validate_args)
-    return GeometricLogits(logits, validate_args=validate_args)
+    name, parameter = require_one_of(probs=probs, logits=logits)
+    if name == "probs":
+        return GeometricProbs(parameter, validate_args=validate_args)
+    return GeometricLogits(parameter, validate_args=validate_args)
 
 
 Geometric.__module__ = "numpyro.distributions.discrete"

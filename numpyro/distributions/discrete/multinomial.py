@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax.numpy as jnp
 from jax import lax, nn
 
@@ -24,6 +26,9 @@ def _log_coefficient(total_count: ArrayLike, counts: Array) -> Array:
 class _Multinomial(Distribution):
     """What holds of a multinomial distribution however its probabilities are given."""
 
+    probs: Any
+    logits: Any
+    total_count: Any
     pytree_aux_fields = ("total_count_max",)
 
     def _set_up(
@@ -65,7 +70,7 @@ class _Multinomial(Distribution):
         return broadcast_to(self.mean * (1 - self.probs), self.shape())
 
     @classmethod
-    def infer_shapes(cls, parameter: Shape, total_count: Shape = ()) -> tuple[Shape, Shape]:
+    def infer_shapes(cls, parameter: Shape, total_count: Shape = ()) -> tuple[Shape, Shape]:  # type: ignore[override]
         if not parameter:
             name = next(iter(cls.arg_constraints))
             raise ValueError(f"Multinomial: `{name}` parameter must be at least one-dimensional; got a scalar.")
@@ -110,7 +115,7 @@ class MultinomialProbs(_Multinomial):
         return jnp.log(clamp_probs(self.probs))
 
     @classmethod
-    def infer_shapes(cls, probs: Shape, total_count: Shape = ()) -> tuple[Shape, Shape]:
+    def infer_shapes(cls, probs: Shape, total_count: Shape = ()) -> tuple[Shape, Shape]:  # type: ignore[override]
         return super().infer_shapes(probs, total_count)
 
 
@@ -152,7 +157,7 @@ class MultinomialLogits(_Multinomial):
         return nn.softmax(jnp.asarray(self.logits), axis=-1)
 
     @classmethod
-    def infer_shapes(cls, logits: Shape, total_count: Shape = ()) -> tuple[Shape, Shape]:
+    def infer_shapes(cls, logits: Shape, total_count: Shape = ()) -> tuple[Shape, Shape]:  # type: ignore[override]
         return super().infer_shapes(logits, total_count)
 
 
@@ -173,9 +178,10 @@ def Multinomial(
     :return: :class:`MultinomialProbs` or :class:`MultinomialLogits`.
     :raises ValueError: when none or both are given.
     """
-    if require_one_of(probs=probs, logits=logits) == "probs":
-        return MultinomialProbs(probs, total_count, total_count_max=total_count_max, validate_args=validate_args)
-    return MultinomialLogits(logits, total_count, total_count_max=total_count_max, validate_args=validate_args)
+    name, parameter = require_one_of(probs=probs, logits=logits)
+    if name == "probs":
+        return MultinomialProbs(parameter, total_count, total_count_max=total_count_max, validate_args=validate_args)
+    return MultinomialLogits(parameter, total_count, total_count_max=total_count_max, validate_args=validate_args)
 
 
 Multinomial.__module__ = "numpyro.distributions.discrete"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax.numpy as jnp
 import numpy as np
 from jax import random
@@ -9,9 +11,10 @@ from jax.scipy.special import gammaincc
 
 from numpyro._typing import Array, ArrayLike, Key, Shape
 from numpyro.distributions import constraints
-from numpyro.distributions._maths import broadcast_to, where_inside
+from numpyro.distributions._maths import broadcast_to, where_inside, xlogy
 from numpyro.distributions._validation import check_key, concrete, validate_sample
 from numpyro.distributions.distribution import Distribution
+from numpyro.distributions.kl import kl_divergence
 from numpyro.ops.log_gamma import gammaln, log_poisson
 
 
@@ -31,7 +34,7 @@ class Poisson(Distribution):
     pytree_aux_fields = ("is_sparse",)
 
     def __init__(self, rate: ArrayLike, *, is_sparse: bool = False, validate_args: bool | None = None) -> None:
-        self.rate = rate
+        self.rate: Any = rate
         self.is_sparse = is_sparse
         super().__init__(batch_shape=jnp.shape(rate), validate_args=validate_args)
 
@@ -53,8 +56,7 @@ class Poisson(Distribution):
         counts = np.broadcast_to(counts, shape).reshape(-1)
         (places,) = counts.nonzero()
         present = counts[places]
-        terms = present * jnp.log(rate[places]) - gammaln(present + 1.0)
-        terms = where_inside(present > 0, terms)
+        terms = where_inside(present > 0, present * jnp.log(rate[places]) - gammaln(present + 1.0))
         return (-rate).at[places].add(terms).reshape(shape)
 
     def cdf(self, value: ArrayLike) -> Array:
@@ -72,3 +74,8 @@ class Poisson(Distribution):
     @property
     def variance(self) -> Array:
         return broadcast_to(self.rate, self.batch_shape)
+
+
+@kl_divergence.register(Poisson, Poisson)
+def _kl_poisson_poisson(p: Poisson, q: Poisson) -> Array:
+    return xlogy(p.rate, p.rate) - xlogy(p.rate, q.rate) + q.rate - p.rate
