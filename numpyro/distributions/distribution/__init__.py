@@ -1,9 +1,9 @@
 """The frame that all distributions share, and the wrappers that make one distribution of another.
 
-In reading order: :mod:`~.base` (the contract), :mod:`~.independent` (``to_event``), :mod:`~.expanded` (``expand``),
-:mod:`~.masked` (``mask``), :mod:`~.transformed` and :mod:`~.folded`, and the distributions without a family:
-    :mod:`~.delta`,
-:mod:`~.unit`, :mod:`~.improper`; :mod:`~.validation` turns checks on and off.
+In reading order: :mod:`~.base` is the contract; :mod:`~.wrapper` what wrappers share, which are :mod:`~.independent`
+(``to_event``), :mod:`~.expanded` (``expand``) and :mod:`~.masked` (``mask``); :mod:`~.transformed` and
+:mod:`~.folded` change variables; :mod:`~.delta`, :mod:`~.unit` and :mod:`~.improper` are distributions without a
+family; :mod:`~.validation` turns checks on and off.
 """
 
 from numpyro.distributions.distribution.base import Distribution, DistributionMeta

@@ -36,7 +36,7 @@ class DistributionMeta(type):
     @property
     def __signature__(cls) -> inspect.Signature:
         """That of ``__init__``, for tools that show how to call the class."""
-        parameters = list(inspect.signature(cls.__init__).parameters.values())
+        parameters = list(inspect.signature(cls.__init__).parameters.values())  # type: ignore[misc]
         return inspect.Signature(parameters[1:])
 
 
@@ -161,7 +161,7 @@ class Distribution(metaclass=DistributionMeta):
         return tuple(sample_shape) + self.batch_shape + self.event_shape
 
     @classmethod
-    def infer_shapes(cls, *args: Shape, **kwargs: Shape) -> tuple[Shape, Shape]:
+    def infer_shapes(cls, *args: Any, **kwargs: Any) -> tuple[Shape, Shape]:
         """Batch and event shape of the distribution whose parameters have the given *shapes*.
 
         :param args: shapes of the parameters, in the order of ``__init__``.
@@ -235,10 +235,12 @@ class Distribution(metaclass=DistributionMeta):
 
     # Densities and moments
 
-    def log_prob(self, value: ArrayLike) -> Array:
+    def log_prob(self, value: ArrayLike, *args: Any, **kwargs: Any) -> Array:
         """Logarithm of the density (or of the probability, where discrete).
 
         :param value: array whose shape broadcasts with ``batch_shape + event_shape``.
+        :param args: for transformed distributions, the ``intermediates`` that came with the draw ``value``.
+        :param kwargs: the same by name.
         :return: one number per event, an array of the broadcast batch shape; -inf outside the support.
         """
         _cannot(self, "log_prob")

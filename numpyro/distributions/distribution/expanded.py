@@ -10,9 +10,10 @@ import numpy as np
 
 from numpyro._typing import Array, ArrayLike, Key, Shape
 from numpyro.distributions.distribution.base import MODULE, Distribution
+from numpyro.distributions.distribution.wrapper import Wrapper
 
 
-class ExpandedDistribution(Distribution):
+class ExpandedDistribution(Wrapper):
     """A distribution repeated to a larger batch shape: draws are independent along the expanded dimensions.
 
     :param base_dist: distribution, whose batch shape broadcasts to ``batch_shape``.
@@ -25,8 +26,6 @@ class ExpandedDistribution(Distribution):
     """
 
     __module__ = MODULE
-
-    pytree_data_fields = ("base_dist",)
 
     def __init__(self, base_dist: Distribution, batch_shape: Shape = ()) -> None:
         if isinstance(base_dist, ExpandedDistribution):  # repetitions of repetitions are repetitions
@@ -44,36 +43,16 @@ class ExpandedDistribution(Distribution):
         super().__init__(batch_shape, base_dist.event_shape)
 
     @property
-    def support(self) -> Any:
-        return self.base_dist.support
-
-    @property
-    def has_enumerate_support(self) -> bool:
-        return self.base_dist.has_enumerate_support
-
-    @property
-    def reparametrized_params(self) -> Any:
-        return self.base_dist.reparametrized_params
-
-    @property
-    def has_rsample(self) -> bool:
-        return self.base_dist.has_rsample
-
-    @property
-    def is_discrete(self) -> bool:
-        return self.base_dist.is_discrete
-
-    @property
     def mean(self) -> Array:
-        return jnp.broadcast_to(self.base_dist.mean, self.shape())
+        return jnp.broadcast_to(super().mean, self.shape())
 
     @property
     def variance(self) -> Array:
-        return jnp.broadcast_to(self.base_dist.variance, self.shape())
+        return jnp.broadcast_to(super().variance, self.shape())
 
     @property
     def mode(self) -> Array:
-        return jnp.broadcast_to(self.base_dist.mode, self.shape())
+        return jnp.broadcast_to(super().mode, self.shape())
 
     def _draw(self, sample_fn: Any, key: Key, sample_shape: Shape) -> tuple[Array, list[Any]]:
         """Draw the base distribution anew for each repetition, and bring the repetitions to their places.
@@ -120,22 +99,21 @@ class ExpandedDistribution(Distribution):
         return self._draw(self.base_dist.sample_with_intermediates, key, sample_shape)
 
     def log_prob(self, value: ArrayLike, intermediates: list[Any] | None = None) -> Array:
-        more = {"intermediates": intermediates} if intermediates else {}
         cut = max(np.ndim(value) - self.event_dim, 0)
         shape = np.broadcast_shapes(self.batch_shape, np.shape(value)[:cut])
-        return jnp.broadcast_to(self.base_dist.log_prob(value, **more), shape)
+        return jnp.broadcast_to(super().log_prob(value, intermediates), shape)
 
     def cdf(self, value: ArrayLike) -> Array:
-        return jnp.broadcast_to(self.base_dist.cdf(value), np.broadcast_shapes(self.batch_shape, np.shape(value)))
+        return jnp.broadcast_to(super().cdf(value), np.broadcast_shapes(self.batch_shape, np.shape(value)))
 
     def icdf(self, q: ArrayLike) -> Array:
-        return jnp.broadcast_to(self.base_dist.icdf(q), np.broadcast_shapes(self.batch_shape, np.shape(q)))
+        return jnp.broadcast_to(super().icdf(q), np.broadcast_shapes(self.batch_shape, np.shape(q)))
 
     def entropy(self) -> Array:
-        return jnp.broadcast_to(self.base_dist.entropy(), self.batch_shape)
+        return jnp.broadcast_to(super().entropy(), self.batch_shape)
 
     def enumerate_support(self, expand: bool = True) -> Array:
-        values = self.base_dist.enumerate_support(expand=False)  # (n,) + ones + event
+        values = super().enumerate_support(expand=False)  # (n,) + ones + event
         n = np.shape(values)[0]
         values = jnp.reshape(values, (n,) + (1,) * len(self.batch_shape) + self.event_shape)
         return jnp.broadcast_to(values, (n, *self.batch_shape, *self.event_shape)) if expand else values

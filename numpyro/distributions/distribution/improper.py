@@ -36,7 +36,7 @@ class ImproperUniform(Distribution):
 
     __module__ = MODULE
 
-    support = constraints.dependent
+    support: Any = constraints.dependent
     pytree_data_fields = ("support",)
 
     def __init__(

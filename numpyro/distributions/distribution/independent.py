@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from numpyro._typing import Array, ArrayLike, Key, Shape
+from numpyro._typing import Array, ArrayLike, Shape
 from numpyro.distributions import constraints
 from numpyro.distributions._shapes import sum_rightmost
 from numpyro.distributions._validation import check_value_shape
 from numpyro.distributions.distribution.base import MODULE, Distribution
+from numpyro.distributions.distribution.wrapper import Wrapper
 
 
-class Independent(Distribution):
+class Independent(Wrapper):
     r"""Independent components as one event: the rightmost batch dimensions of ``base_dist`` become event dimensions.
 
     .. math:: \log p(x) = \sum_i \log p_i(x_i)
@@ -29,7 +30,6 @@ class Independent(Distribution):
 
     __module__ = MODULE
 
-    pytree_data_fields = ("base_dist",)
     pytree_aux_fields = ("reinterpreted_batch_ndims",)
 
     def __init__(
@@ -49,51 +49,26 @@ class Independent(Distribution):
         super().__init__(shape[:cut], shape[cut:], validate_args=validate_args)
 
     @property
-    def support(self) -> Any:
+    def support(self) -> Any:  # type: ignore[override]
         return constraints.independent(self.base_dist.support, self.reinterpreted_batch_ndims)
-
-    @property
-    def has_enumerate_support(self) -> bool:
-        return self.base_dist.has_enumerate_support
-
-    @property
-    def reparametrized_params(self) -> Any:
-        return self.base_dist.reparametrized_params
-
-    @property
-    def has_rsample(self) -> bool:
-        return self.base_dist.has_rsample
-
-    @property
-    def is_discrete(self) -> bool:
-        return self.base_dist.is_discrete
-
-    @property
-    def mean(self) -> Array:
-        return self.base_dist.mean
-
-    @property
-    def variance(self) -> Array:
-        return self.base_dist.variance
-
-    @property
-    def mode(self) -> Array:
-        return self.base_dist.mode
-
-    def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
-        return self.base_dist.sample(key, sample_shape=sample_shape)
-
-    def rsample(self, key: Key, sample_shape: Shape = ()) -> Array:
-        return self.base_dist.rsample(key, sample_shape=sample_shape)
-
-    def sample_with_intermediates(self, key: Key, sample_shape: Shape = ()) -> tuple[Array, list[Any]]:
-        return self.base_dist.sample_with_intermediates(key, sample_shape=sample_shape)
 
     def log_prob(self, value: ArrayLike, intermediates: list[Any] | None = None) -> Array:
         if self._validate_args:
             check_value_shape(self, value, components=True)
-        more = {"intermediates": intermediates} if intermediates else {}
-        return sum_rightmost(self.base_dist.log_prob(value, **more), self.reinterpreted_batch_ndims)
+        return sum_rightmost(super().log_prob(value, intermediates), self.reinterpreted_batch_ndims)
+
+    def cdf(self, value: ArrayLike) -> Array:
+        return self._marginal_only("cdf", value)
+
+    def icdf(self, q: ArrayLike) -> Array:
+        return self._marginal_only("icdf", q)
+
+    def _marginal_only(self, name: str, argument: ArrayLike) -> Array:
+        if self.reinterpreted_batch_ndims:
+            raise NotImplementedError(
+                f"Independent has no {name}, which is for scalar events; that of its components is base_dist.{name}."
+            )
+        return getattr(self.base_dist, name)(argument)
 
     def entropy(self) -> Array:
         return sum_rightmost(self.base_dist.entropy(), self.reinterpreted_batch_ndims)
@@ -104,7 +79,7 @@ class Independent(Distribution):
                 "Independent has no enumerate_support: the support of independent components is a product. Enumerate "
                 "the components one by one: leave out to_event and use plates."
             )
-        return self.base_dist.enumerate_support(expand=expand)
+        return super().enumerate_support(expand=expand)
 
     def expand(self, batch_shape: Shape) -> Distribution:
         batch_shape = tuple(batch_shape)

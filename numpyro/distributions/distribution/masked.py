@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from numpyro._typing import Array, ArrayLike, Key, Shape
+from numpyro._typing import Array, ArrayLike
 from numpyro.distributions.distribution.base import MODULE, Distribution
+from numpyro.distributions.distribution.wrapper import Wrapper
 
 
-class MaskedDistribution(Distribution):
+class MaskedDistribution(Wrapper):
     """A distribution whose log density is 0 where ``mask`` is false. Draws and moments are those of ``base_dist``.
 
     Masked values may be anything, nan or outside the support: they are put aside before the density is computed, so
@@ -35,59 +37,16 @@ class MaskedDistribution(Distribution):
         if isinstance(mask, (bool, np.bool_)):
             self._mask: Any = bool(mask)
         else:
-            if not hasattr(mask, "dtype"):
+            if not isinstance(mask, (jax.Array, np.ndarray)):
                 raise TypeError(f"mask must be True, False or a boolean array, got {mask!r}.")
-            mask = mask if mask.dtype == bool else mask.astype(bool)
             base_dist = base_dist.expand(lax.broadcast_shapes(mask.shape, base_dist.batch_shape))
-            self._mask = jnp.broadcast_to(mask, base_dist.batch_shape)
+            self._mask = jnp.broadcast_to(mask if mask.dtype == bool else mask.astype(bool), base_dist.batch_shape)
         self.base_dist = base_dist
         super().__init__(base_dist.batch_shape, base_dist.event_shape)
 
-    @property
-    def support(self) -> Any:
-        return self.base_dist.support
-
-    @property
-    def has_enumerate_support(self) -> bool:
-        return self.base_dist.has_enumerate_support
-
-    @property
-    def reparametrized_params(self) -> Any:
-        return self.base_dist.reparametrized_params
-
-    @property
-    def has_rsample(self) -> bool:
-        return self.base_dist.has_rsample
-
-    @property
-    def is_discrete(self) -> bool:
-        return self.base_dist.is_discrete
-
-    @property
-    def mean(self) -> Array:
-        return self.base_dist.mean
-
-    @property
-    def variance(self) -> Array:
-        return self.base_dist.variance
-
-    @property
-    def mode(self) -> Array:
-        return self.base_dist.mode
-
-    def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
-        return self.base_dist.sample(key, sample_shape=sample_shape)
-
-    def rsample(self, key: Key, sample_shape: Shape = ()) -> Array:
-        return self.base_dist.rsample(key, sample_shape=sample_shape)
-
-    def sample_with_intermediates(self, key: Key, sample_shape: Shape = ()) -> tuple[Array, list[Any]]:
-        return self.base_dist.sample_with_intermediates(key, sample_shape=sample_shape)
-
     def log_prob(self, value: ArrayLike, intermediates: list[Any] | None = None) -> Array:
-        more = {"intermediates": intermediates} if intermediates else {}
         if self._mask is True:
-            return self.base_dist.log_prob(value, **more)
+            return super().log_prob(value, intermediates)
         if self._mask is False:
             cut = max(np.ndim(value) - self.event_dim, 0)
             shape = np.broadcast_shapes(self.batch_shape, np.shape(value)[:cut])
@@ -97,19 +56,7 @@ class MaskedDistribution(Distribution):
         if self.support is not None:
             mask = jnp.reshape(self._mask, np.shape(self._mask) + (1,) * self.event_dim)
             value = jnp.where(mask, value, _feasible(self.support, value))
-        return jnp.where(self._mask, self.base_dist.log_prob(value, **more), 0.0)
-
-    def cdf(self, value: ArrayLike) -> Array:
-        return self.base_dist.cdf(value)
-
-    def icdf(self, q: ArrayLike) -> Array:
-        return self.base_dist.icdf(q)
-
-    def entropy(self) -> Array:
-        return self.base_dist.entropy()
-
-    def enumerate_support(self, expand: bool = True) -> Array:
-        return self.base_dist.enumerate_support(expand=expand)
+        return jnp.where(self._mask, super().log_prob(value, intermediates), 0.0)
 
     def tree_flatten(self) -> tuple[tuple[Any, ...], Any]:
         # A mask that is a Python boolean is static, an array is data.

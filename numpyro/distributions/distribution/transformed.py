@@ -37,6 +37,8 @@ class TransformedDistribution(Distribution):
 
     __module__ = MODULE
 
+    base_dist: Distribution
+    transforms: list[Transform]
     pytree_data_fields = ("base_dist", "transforms")
 
     def __init__(
@@ -47,11 +49,10 @@ class TransformedDistribution(Distribution):
         validate_args: bool | None = None,
     ) -> None:
         transforms = _as_list(transforms)
-        if isinstance(base_distribution, TransformedDistribution):
-            base, self.transforms = base_distribution.base_dist, [*base_distribution.transforms, *transforms]
-        else:
-            base, self.transforms = base_distribution, transforms
-
+        base = base_distribution
+        if isinstance(base_distribution, TransformedDistribution):  # chain what is applied to its base
+            base, transforms = base_distribution.base_dist, [*base_distribution.transforms, *transforms]
+        self.transforms = transforms
         domain_dim, codomain_dim, forward_shape, inverse_shape = _describe(self.transforms)
         base_shape, base_dim = base.shape(), base.event_dim
         if len(base_shape) < domain_dim:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -34,6 +36,6 @@ class Unit(Distribution):
     def sample(self, key: Key | None = None, sample_shape: Shape = ()) -> Array:
         return jnp.zeros(self.shape(sample_shape))
 
-    def log_prob(self, value: ArrayLike | None = None) -> Array:
+    def log_prob(self, value: ArrayLike | None = None, intermediates: list[Any] | None = None) -> Array:
         shape = () if value is None else np.shape(value)[:-1]
         return jnp.broadcast_to(self.log_factor, lax.broadcast_shapes(self.batch_shape, shape))
