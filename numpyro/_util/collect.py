@@ -12,7 +12,6 @@ from numpyro._errors import UsageError
 from numpyro._util.control_flow import cond, fori_loop, maybe_jit
 from numpyro._util.misc import identity, not_jax_tracer
 
-
 _BAR_OPTIONS = {"progbar_desc", "diagnostics_fn", "num_chains"}
 
 
@@ -29,7 +28,7 @@ def fori_collect(
     thinning: int = 1,
     **progbar_opts: Any,
 ) -> Any:
-    """Apply ``value = body_fun(value)`` for ``upper`` steps; stack ``transform(value)`` of those after the first ``lower``.
+    """Apply ``value = body_fun(value)`` ``upper`` times; stack ``transform(value)`` after the first ``lower``.
 
     With ``thinning=t`` every ``t``-th value after the first ``lower`` is kept, counted back from the last.
 
@@ -52,8 +51,8 @@ def fori_collect(
     :raises UsageError: unless ``0 <= lower <= upper``, when ``thinning < 1``, or ``collection_size`` is too small.
     :raises TypeError: on an unknown option of the bar.
 
-    >>> fori_collect(0, 4, lambda x: 2 * x, jnp.array(1), progbar=False, thinning=2)
-    Array([ 4, 16], dtype=int32, weak_type=True)
+    >>> fori_collect(0, 4, lambda x: 2 * x, jnp.array(1), progbar=False, thinning=2).tolist()
+    [4, 16]
     """
     num_kept = _check(lower, upper, thinning, collection_size, progress_rate)
     size = num_kept if collection_size is None else collection_size
