@@ -1,10 +1,11 @@
 """Programs: traced functions that can be compared, so that what is the same is compiled once.
 
 A :class:`Program` is a function traced to a jaxpr with the arrays that it captured taken out as run-time arguments. Its
-``key`` describes the computation itself: the primitives, their parameters, and the shapes and types that flow between them.
-Two traces with equal keys compute the same function of their captured arrays and arguments, whoever traced them and from
-whichever objects, so a compiled program may be reused by key: a second run, another ``MCMC`` object, new data of the same
-shapes or a model defined once more in a notebook find it, while a changed closure, global or option gives another key.
+``key`` describes the computation itself: the primitives, their parameters, and the shapes and types that flow between
+them. Two traces with equal keys compute the same function of their captured arrays and arguments, whoever traced them
+and from whichever objects, so a compiled program may be reused by key: a second run, another ``MCMC`` object, new
+data of the same shapes or a model defined once more in a notebook find it, while a changed closure, global or option
+gives another key.
 """
 
 from __future__ import annotations
@@ -141,6 +142,11 @@ class Program:
         bare = object.__new__(Program)
         bare.__dict__.update(self.__dict__, consts=())
         return bare
+
+
+def is_traced(tree: PyTree) -> bool:
+    """Whether any leaf is a tracer: the run is part of a user's ``jit``, ``vmap`` or ``grad``."""
+    return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(tree))
 
 
 def jit(fn: Callable[..., PyTree], *, top_level: bool = True) -> Callable[..., PyTree]:

@@ -15,7 +15,7 @@ class WelfordState(NamedTuple):
 
     mean: Array
     m2: Array
-    count: Array
+    num_positions: Array
 
 
 def welford_init(size: int, dense: bool, dtype: np.dtype) -> WelfordState:
@@ -26,7 +26,7 @@ def welford_init(size: int, dense: bool, dtype: np.dtype) -> WelfordState:
 
 def welford_update(state: WelfordState, z: Array) -> WelfordState:
     """Add one position of shape ``(size,)``."""
-    count = state.count + 1
+    count = state.num_positions + 1
     before = z - state.mean
     mean = state.mean + before / count
     after = z - mean
@@ -40,7 +40,7 @@ def welford_covariance(state: WelfordState, regularize: bool) -> Array:
     With ``regularize`` it is shrunk towards a small multiple of the identity, as Stan does:
     :math:`\\frac{n}{n + 5} \\hat\\Sigma + 10^{-3} \\frac{5}{n + 5} I`.
     """
-    count = state.count.astype(state.m2.dtype)
+    count = state.num_positions.astype(state.m2.dtype)
     covariance = state.m2 / jnp.maximum(count - 1, 1)
     if regularize:
         shrinkage = 1e-3 * 5.0 / (count + 5.0)

@@ -19,7 +19,7 @@ class DualAveragingState(NamedTuple):
     log_step: Array
     log_step_avg: Array
     error_avg: Array
-    count: Array
+    num_updates: Array
     prox_center: Array
 
 
@@ -38,11 +38,11 @@ def dual_averaging_update(state: DualAveragingState, accept_prob: Array, target:
         x_t = \\mu - \\tfrac{\\sqrt t}{\\gamma} \\bar h_t, \\quad
         \\bar x_t = t^{-\\kappa} x_t + (1 - t^{-\\kappa}) \\bar x_{t-1}.
     """
-    count = state.count + 1
-    t = count.astype(state.log_step.dtype)
+    num_updates = state.num_updates + 1
+    t = num_updates.astype(state.log_step.dtype)
     weight = 1.0 / (t + STABILIZATION)
     error_avg = (1.0 - weight) * state.error_avg + weight * (target - accept_prob)
     log_step = state.prox_center - jnp.sqrt(t) / SHRINKAGE * error_avg
     weight = t**-RELAXATION
     log_step_avg = weight * log_step + (1.0 - weight) * state.log_step_avg
-    return DualAveragingState(log_step, log_step_avg, error_avg, count, state.prox_center)
+    return DualAveragingState(log_step, log_step_avg, error_avg, num_updates, state.prox_center)

@@ -1,7 +1,7 @@
 """The windows of warm-up, as in Stan: a fast start, doubling slow windows, a fast end.
 
-In the fast windows only the step size adapts. At the end of each slow window the mass matrix is set from the positions of
-that window alone, and the step size starts over.
+In the fast windows only the step size adapts. At the end of each slow window the mass matrix is set from the
+positions of that window alone, and the step size starts over.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ class AdaptationWindow(NamedTuple):
 def adaptation_windows(num_warmup: int) -> list[AdaptationWindow]:
     """The windows for a warm-up of ``num_warmup`` iterations.
 
-    Below 20 iterations there is one window. Where 150 are too many, the start gets 15 % and the end 10 % of what there is.
+    Below 20 iterations there is one window. Where 150 are too many, the start gets 15 % and the end 10 % of what
+    there is.
 
     >>> [tuple(window) for window in adaptation_windows(1000)]
     [(0, 74), (75, 99), (100, 149), (150, 249), (250, 449), (450, 949), (950, 999)]

@@ -10,7 +10,8 @@ import jax
 from jax.flatten_util import ravel_pytree
 
 from numpyro._typing import Array, Key, PyTree
-from numpyro.infer.hmc.kernel import HMC, NUTS, DenseMass
+from numpyro.infer.hmc.kernel import HMC, NUTS
+from numpyro.infer.hmc.mass_matrix import DenseMass
 from numpyro.infer.hmc.state import HMCState
 
 
@@ -27,8 +28,10 @@ def hmc(
         ``potential_fn`` where the arguments are known only when the functions are called.
     :param kinetic_fn: a function ``(inverse_mass_matrix, r) -> scalar``; Euclidean by default.
     :param algo: ``"NUTS"`` or ``"HMC"``.
-    :returns: ``init_kernel(init_params, num_warmup, ...)`` makes a first :class:`HMCState`; its further arguments are those of
-        :class:`HMC` and :class:`NUTS`, with ``model_args``, ``model_kwargs`` and ``rng_key``. ``sample_kernel(hmc_state,
+    :returns: ``init_kernel(init_params, num_warmup, ...)`` makes a first :class:`HMCState`; its further arguments are
+        those of
+        :class:`HMC` and :class:`NUTS`, with ``model_args``, ``model_kwargs`` and ``rng_key``.
+            ``sample_kernel(hmc_state,
         model_args=(), model_kwargs=None)`` makes the next; it can be compiled and looped over.
 
     >>> import jax, numpyro
@@ -101,7 +104,8 @@ def hmc(
 def momentum_generator(prototype_r: PyTree, mass_matrix_sqrt: Array, rng_key: Key) -> PyTree:
     """Draw a momentum :math:`r \\sim N(0, M)` in the form of ``prototype_r``.
 
-    :param mass_matrix_sqrt: a factor of the mass matrix over the raveled momentum: a vector where it is diagonal, else a matrix
+    :param mass_matrix_sqrt: a factor of the mass matrix over the raveled momentum: a vector where it is diagonal,
+        else a matrix
         :math:`L` with :math:`L L^\\top = M`; or a dictionary of them by tuples of sites.
     :raises ValueError: when a factor is neither a vector nor a matrix.
     """

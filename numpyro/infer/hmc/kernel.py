@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -14,16 +14,15 @@ import numpy as np
 
 from numpyro._typing import Array, Key, PyTree
 from numpyro.infer.adaptation import window_ends
-from numpyro.infer.hmc.metric import BlockMetric, CustomKineticEnergy, DenseMetric, DiagonalMetric, Metric
-from numpyro.infer.hmc.sampler import HMCSampler
+from numpyro.infer.hmc.mass_matrix import DenseMass, build_metric, first_inverse_mass_matrix
+from numpyro.infer.hmc.metric import AdaptedMetric, CustomKineticEnergy, Metric
+from numpyro.infer.hmc.sampler import HMCSampler, Target
 from numpyro.infer.hmc.state import HMCState, Schedule
 from numpyro.infer.hmc.transition import HMCAlgorithm, Tuning
 from numpyro.infer.initialization import init_to_uniform
 from numpyro.infer.mcmc.kernel import MCMCKernel
-from numpyro.infer.model import Layout, ModelView
+from numpyro.infer.model import ModelView
 from numpyro.util import is_prng_key
-
-DenseMass = bool | Sequence[tuple[str, ...]]
 
 
 class HMC(MCMCKernel):
@@ -36,15 +35,15 @@ class HMC(MCMCKernel):
     :param potential_fn: the potential energy :math:`U`, a function of a pytree of unconstrained arrays.
     :param kinetic_fn: a function ``(inverse_mass_matrix, r) -> scalar``; Euclidean by default.
     :param step_size: the first step size.
-    :param inverse_mass_matrix: the first inverse mass matrix: an array over the flat position, or a dictionary of arrays by
-        tuples of sites. The identity by default.
+    :param inverse_mass_matrix: the first inverse mass matrix: an array over the flat position, or a dictionary of
+        arrays by tuples of sites. The identity by default.
     :param adapt_step_size: adapt the step size in warm-up, by dual averaging.
     :param adapt_mass_matrix: adapt the mass matrix in warm-up, in windows.
-    :param dense_mass: ``False`` for a diagonal mass matrix, ``True`` for a full one, or a list of tuples of sites: a full block
-        for each, and the other sites diagonal.
+    :param dense_mass: ``False`` for a diagonal mass matrix, ``True`` for a full one, or a list of tuples of sites: a
+        full block for each, and the other sites diagonal.
     :param target_accept_prob: what the mean acceptance probability is adapted to; higher means smaller steps.
-    :param num_steps: leapfrog steps of a trajectory. With ``trajectory_length`` too, the step size is their quotient and is not
-        adapted; pass ``trajectory_length=None`` to adapt it.
+    :param num_steps: leapfrog steps of a trajectory. With ``trajectory_length`` too, the step size is their quotient
+        and is not adapted; pass ``trajectory_length=None`` to adapt it.
     :param trajectory_length: length of a trajectory, :math:`2\\pi` by default.
     :param init_strategy: how starting values are found, see :mod:`numpyro.infer.initialization`.
     :param find_heuristic_step_size: search a first step size, now and at each change of the mass matrix.
@@ -146,8 +145,9 @@ class HMC(MCMCKernel):
         view.require_continuous(type(self).__name__)
         if not view.latent:
             raise ValueError(
-                f"{type(self).__name__} has nothing to sample: the model has no latent sites. If sites were meant to be "
-                "latent, look for `obs` or a condition handler that fixes them; to draw observations, use Predictive."
+                f"{type(self).__name__} has nothing to sample: the model has no latent sites. If sites were meant "
+                "to be latent, look for `obs` or a condition handler that fixes them; to draw observations, use "
+                "Predictive."
             )
         return view
 
@@ -162,7 +162,10 @@ class HMC(MCMCKernel):
     def get_constrain_fn(  # type: ignore[override]
         self, model_args: tuple = (), model_kwargs: dict | None = None, *, return_deterministic: bool = False
     ) -> Callable[[PyTree], PyTree]:
-        """A function that maps unconstrained values to constrained ones; with ``return_deterministic`` to deterministic sites too."""
+        """A function that maps unconstrained values to constrained ones.
+
+        :param return_deterministic: add the values of deterministic sites.
+        """
         if self._potential_fn is not None:
             return lambda z: z
         view = self._view(model_args, model_kwargs or {})
@@ -198,24 +201,12 @@ class HMC(MCMCKernel):
         :param postprocess_fn: what to make of a draw, in place of constraining it.
         """
         if rng_key is None:
-            rng_key = jax.eval_shape(lambda: jax.random.PRNGKey(0))
-        user_fn = postprocess_fn
-        if self._model is not None:
-            view: ModelView | None = self._view(model_args, model_kwargs or {})
-            prototype, model_data = view.prototype, view.data(rng_key)
-            potential = lambda data, z: -view.log_density(data, z)
-            draw = None if init_params is not None else lambda data, key: view.draw_initial(data, key, self._init_strategy)
-            postprocess = lambda data, z: view.constrain(data, z, deterministic=True)
-        else:
-            if init_params is None:
-                raise ValueError("Valid value of `init_params` must be provided with `potential_fn`.")
-            view, prototype, model_data, draw = None, init_params, (), None
-            potential_fn = self._potential_fn
-            potential = lambda data, z: potential_fn(z)
-            postprocess = lambda data, z: z
-        if user_fn is not None:
-            postprocess = lambda data, z: user_fn(z)
-        layout, mass = self._metric(prototype)
+            rng_key = jax.random.PRNGKey(0)
+        target = self._target(init_params, model_args, model_kwargs, rng_key)
+        if postprocess_fn is not None:
+            finish = postprocess_fn
+            target = target._replace(postprocess=lambda data, z: finish(z))
+        layout, mass = build_metric(target.prototype, self._dense_mass, named=self._model is not None)
         metric: Metric = mass
         if self._kinetic_fn is not None:
             metric = CustomKineticEnergy(mass, self._kinetic_fn, layout)
@@ -228,87 +219,41 @@ class HMC(MCMCKernel):
             regularize_mass_matrix=self._regularize_mass_matrix,
             find_heuristic_step_size=self._find_heuristic_step_size,
         )
-        return HMCSampler(
-            algorithm,
-            layout,
-            self._tuning(num_warmup, mass),
-            potential,
-            model_data,
-            draw,
-            postprocess,
-            self._forward_mode_differentiation,
-            view,
+        tuning = self._tuning(num_warmup, mass)
+        return HMCSampler(algorithm, layout, tuning, target, self._forward_mode_differentiation)
+
+    def _target(self, init_params: PyTree, model_args: tuple, model_kwargs: dict, rng_key: Key) -> Target:
+        """The density to sample, from the model or from the potential energy."""
+        if self._potential_fn is not None:
+            if init_params is None:
+                raise ValueError("Valid value of `init_params` must be provided with `potential_fn`.")
+            potential_fn = self._potential_fn
+            return Target(init_params, (), lambda data, z: potential_fn(z), None, lambda data, z: z, None)
+        view = self._view(model_args, model_kwargs)
+        view.check_observations()
+        return Target(
+            prototype=view.prototype,
+            data=view.data(rng_key),
+            potential=lambda data, z: -view.log_density(data, z),
+            draw_initial=None
+            if init_params is not None
+            else lambda data, key: view.draw_initial(data, key, self._init_strategy),
+            postprocess=lambda data, z: view.constrain(data, z, deterministic=True),
+            view=view,
         )
 
-    def _tuning(self, num_warmup: int, mass: DiagonalMetric | DenseMetric | BlockMetric) -> Tuning:
+    def _tuning(self, num_warmup: int, mass: AdaptedMetric) -> Tuning:
         depth = self._max_tree_depth or (0, 0)
         schedule = Schedule(np.int32(num_warmup), window_ends(num_warmup))
         return Tuning(
             step_size=np.asarray(self._step_size, jnp.result_type(float)),
-            inverse_mass_matrix=self._first_inverse_mass_matrix(mass),
+            inverse_mass_matrix=first_inverse_mass_matrix(self._inverse_mass_matrix, mass),
             target_accept_prob=self._target_accept_prob,
             trajectory_length=self._trajectory_length,
             num_steps=self._num_steps,
             max_tree_depth=(np.int32(depth[0]), np.int32(depth[1])),
             schedule=schedule,
         )
-
-    def _metric(self, prototype: PyTree) -> tuple[Layout, DiagonalMetric | DenseMetric | BlockMetric]:
-        """The layout of positions, blocks side by side, and the metric over it."""
-        layout = Layout(prototype)
-        if layout.names is None or self._potential_fn is not None:
-            if not isinstance(self._dense_mass, bool):
-                raise ValueError("blocks of sites in `dense_mass` need a model; with potential_fn use True or False.")
-            return layout, (DenseMetric if self._dense_mass else DiagonalMetric)(layout.size)
-        blocks = self._blocks(layout.names)
-        layout = Layout(prototype, [name for block in blocks for name in block])
-        metrics = {}
-        for block, dense in blocks.items():
-            spans = [layout.span(name) for name in block]
-            metrics[block] = (DenseMetric if dense else DiagonalMetric)(sum(s.stop - s.start for s in spans))
-        return layout, BlockMetric(metrics)
-
-    def _blocks(self, names: tuple[str, ...]) -> dict[tuple[str, ...], bool]:
-        """The blocks of the mass matrix, each with whether it is dense."""
-        if isinstance(self._dense_mass, bool):
-            return {names: self._dense_mass}
-        blocks: dict[tuple[str, ...], bool] = {}
-        seen: set[str] = set()
-        for block in self._dense_mass:
-            block = (block,) if isinstance(block, str) else tuple(block)
-            unknown = [name for name in block if name not in names]
-            if unknown or seen & set(block) or len(set(block)) < len(block):
-                problem = f"unknown sites {unknown}" if unknown else "a site twice"
-                raise ValueError(f"`dense_mass` has {problem}; the latent sites are {list(names)}.")
-            seen.update(block)
-            blocks[block] = True
-        rest = tuple(name for name in names if name not in seen)
-        return blocks | ({rest: False} if rest else {})
-
-    def _first_inverse_mass_matrix(self, mass: DiagonalMetric | DenseMetric | BlockMetric) -> PyTree:
-        given = self._inverse_mass_matrix
-        if given is None:
-            return None
-        if not isinstance(mass, BlockMetric):
-            return _check_matrix(given, mass)
-        if not isinstance(given, dict):
-            if len(mass.blocks) > 1:
-                raise ValueError(
-                    "`inverse_mass_matrix` must be a dictionary by blocks of sites, with the keys "
-                    f"{[key for key, _ in mass.blocks]}, since `dense_mass` has several blocks."
-                )
-            given = {mass.blocks[0][0]: given}
-        given = {(key,) if isinstance(key, str) else tuple(key): value for key, value in given.items()}
-        unknown = [key for key in given if key not in dict(mass.blocks)]
-        if unknown:
-            raise ValueError(
-                f"`inverse_mass_matrix` has the blocks {unknown}; `dense_mass` makes {[key for key, _ in mass.blocks]}."
-            )
-        dtype = jnp.result_type(float)
-        return {
-            key: _check_matrix(given[key], metric) if key in given else np.asarray(metric.identity(dtype))
-            for key, metric in mass.blocks
-        }
 
     # The documented protocol
 
@@ -351,19 +296,19 @@ class HMC(MCMCKernel):
 class NUTS(HMC):
     """The No-U-Turn sampler: HMC whose trajectories end where they begin to turn back.
 
-    The next state is drawn from the points of a trajectory with multinomial weights; adaptation is as in :class:`HMC`, of
-    which all other parameters are those.
+    The next state is drawn from the points of a trajectory with multinomial weights; adaptation is as in
+    :class:`HMC`, of which all other parameters are those.
 
     :param trajectory_length: kept for the interface; trajectories choose their own lengths.
-    :param max_tree_depth: a trajectory has at most ``2**max_tree_depth`` points; a pair gives one depth for warm-up and one for
-        afterwards.
+    :param max_tree_depth: a trajectory has at most ``2**max_tree_depth`` points; a pair gives one depth for warm-up
+        and one for afterwards.
 
     **References:**
 
     1. M. D. Hoffman, A. Gelman, *The No-U-Turn Sampler* (2014).
     2. M. Betancourt, *A conceptual introduction to Hamiltonian Monte Carlo* (2017).
-    3. D. Phan, N. Pradhan, M. Jankowiak, *Composable effects for flexible and accelerated probabilistic programming in NumPyro*
-       (2019), on the iterative construction of the tree.
+    3. D. Phan, N. Pradhan, M. Jankowiak, *Composable effects for flexible and accelerated probabilistic programming
+       in NumPyro* (2019), on the iterative construction of the tree.
     """
 
     def __init__(
@@ -403,23 +348,13 @@ class NUTS(HMC):
         )
         depths = max_tree_depth if isinstance(max_tree_depth, (tuple, list)) else (max_tree_depth, max_tree_depth)
         if len(depths) != 2 or any(int(d) != d or not 1 <= d <= 30 for d in depths):
-            raise ValueError(f"`max_tree_depth` must be an integer from 1 to 30 or a pair of them, got {max_tree_depth}.")
+            raise ValueError(
+                f"`max_tree_depth` must be an integer from 1 to 30 or a pair of them, got {max_tree_depth}."
+            )
         self._max_tree_depth = (int(depths[0]), int(depths[1]))
 
     def _check_lengths(self) -> None:
         """Trajectories have no set length."""
-
-
-def _check_matrix(matrix: Any, metric: DiagonalMetric | DenseMetric) -> Array:
-    """The matrix in the form that the metric has; a diagonal may stand for a dense matrix."""
-    matrix = jnp.asarray(matrix, jnp.result_type(float))
-    dense = isinstance(metric, DenseMetric)
-    if dense and matrix.shape == (metric.size,):
-        matrix = jnp.diag(matrix)
-    expected = (metric.size, metric.size) if dense else (metric.size,)
-    if matrix.shape != expected:
-        raise ValueError(f"`inverse_mass_matrix` must have shape {expected}, got {matrix.shape}.")
-    return matrix
 
 
 HMC.__module__ = NUTS.__module__ = "numpyro.infer.hmc"

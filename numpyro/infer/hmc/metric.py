@@ -2,7 +2,8 @@
 
 With the inverse mass matrix :math:`M^{-1}` (an estimate of the posterior covariance), momenta are
 :math:`r \\sim N(0, M)`, the kinetic energy is :math:`K(r) = \\frac12 r^\\top M^{-1} r` and the velocity
-:math:`\\partial K / \\partial r = M^{-1} r`. A *metric* has these three operations; diagonal, dense and block matrices differ
+:math:`\\partial K / \\partial r = M^{-1} r`. A *metric* has these three operations; diagonal, dense and block
+    matrices differ
 in nothing else that the sampler sees. Metrics are static objects; the matrices themselves are arrays of the state, a
 :class:`MassMatrix`.
 """
@@ -25,7 +26,8 @@ class MassMatrix(NamedTuple):
     """An inverse mass matrix with factors of the mass matrix.
 
     For a diagonal matrix all three are vectors. For a dense one ``sqrt`` is the lower triangular :math:`L` with
-    :math:`L L^\\top = M` and ``sqrt_inv`` is :math:`L^{-1}`. For blocks all three are dictionaries by the sites of a block.
+    :math:`L L^\\top = M` and ``sqrt_inv`` is :math:`L^{-1}`. For blocks all three are dictionaries by the sites of a
+        block.
     """
 
     inverse: PyTree
@@ -66,7 +68,7 @@ class DiagonalMetric(NamedTuple):
     def kinetic_energy(self, mass: MassMatrix, r: Array) -> Array:
         return 0.5 * jnp.sum(mass.inverse * r * r)
 
-    def mass_matrix(self, inverse: Array) -> MassMatrix:
+    def mass_matrix(self, inverse: PyTree) -> MassMatrix:
         sqrt_inv = jnp.sqrt(inverse)
         return MassMatrix(inverse, 1.0 / sqrt_inv, sqrt_inv)
 
@@ -88,7 +90,7 @@ class DenseMetric(NamedTuple):
     def kinetic_energy(self, mass: MassMatrix, r: Array) -> Array:
         return 0.5 * jnp.dot(r, mass.inverse @ r)
 
-    def mass_matrix(self, inverse: Array) -> MassMatrix:
+    def mass_matrix(self, inverse: PyTree) -> MassMatrix:
         # With rows and columns reversed, Cholesky gives M^-1 = W W^T for an upper triangular W, so M = W^-T W^-1.
         reversed_factor = jnp.linalg.cholesky(inverse[::-1, ::-1])
         sqrt_inv = reversed_factor[::-1, ::-1].T
@@ -133,12 +135,15 @@ class BlockMetric:
         energies = self._each("kinetic_energy", mass, r)
         return sum(energies[1:], energies[0])
 
-    def mass_matrix(self, inverse: dict[Any, Array]) -> MassMatrix:
+    def mass_matrix(self, inverse: PyTree) -> MassMatrix:
         parts = {key: metric.mass_matrix(inverse[key]) for key, metric in self.blocks}
         return MassMatrix(*({key: part[i] for key, part in parts.items()} for i in range(3)))
 
     def identity(self, dtype: Any) -> dict[Any, Array]:
         return {key: metric.identity(dtype) for key, metric in self.blocks}
+
+
+AdaptedMetric = DiagonalMetric | DenseMetric | BlockMetric
 
 
 class CustomKineticEnergy:

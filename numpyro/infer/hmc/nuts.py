@@ -1,21 +1,26 @@
 """The No-U-Turn trajectory: multinomial sampling over a doubling tree, built without recursion.
 
-A trajectory is doubled, forwards or backwards at random, until it turns back on itself; the next state is drawn from its
-points with weights :math:`\\exp(-H)` (Hoffman & Gelman 2014; Betancourt 2017, appendix A). A subtree of :math:`2^d` leaves is
-built leaf by leaf. To check all its balanced subtrees for turning back, it is enough to keep one checkpoint for each bit of
-the leaf's number (Phan, Pradhan & Jankowiak 2019, appendix A): leaf :math:`n`, when even, is stored in the row that counts the ones in
-:math:`n`, and an odd leaf is compared with those rows whose subtrees it completes, one for each trailing one of :math:`n`.
+A trajectory is doubled, forwards or backwards at random, until it turns back on itself; the next state is drawn from
+its points with weights :math:`\\exp(-H)` (Hoffman & Gelman 2014; Betancourt 2017, appendix A). A subtree of
+:math:`2^d` leaves is built leaf by leaf. To check all its balanced subtrees for turning back, it is enough to keep
+one checkpoint for each bit of the leaf's number (Phan, Pradhan & Jankowiak 2019, appendix A): leaf :math:`n`, when
+even, is stored in the row that counts the ones in
+:math:`n`, and an odd leaf is compared with those rows whose subtrees it completes, one for each trailing one of
+    :math:`n`.
 
-**Criterion.** For a stretch of trajectory with momenta :math:`r_1, \\dots, r_k` the displacement is, by the trapezoidal rule,
-proportional to :math:`M^{-1}\\rho` with :math:`\\rho = \\sum_i r_i - (r_1 + r_k)/2`. The stretch has turned when
-:math:`r_1^\\top M^{-1} \\rho \\le 0` or :math:`r_k^\\top M^{-1}\\rho \\le 0`: going on at either end would bring the ends closer
+**Criterion.** For a stretch of trajectory with momenta :math:`r_1, \\dots, r_k` the displacement is, by the
+trapezoidal rule, proportional to :math:`M^{-1}\\rho` with :math:`\\rho = \\sum_i r_i - (r_1 + r_k)/2`. The stretch
+has turned when
+:math:`r_1^\\top M^{-1} \\rho \\le 0` or :math:`r_k^\\top M^{-1}\\rho \\le 0`: going on at either end would bring the
+    ends closer
 (the generalised criterion of Betancourt 2017, with half weights for the ends).
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -25,6 +30,8 @@ from numpyro.infer.hmc.integrator import PhasePoint, PotentialAndGrad, leapfrog
 from numpyro.infer.hmc.metric import MassMatrix, Metric
 from numpyro.infer.hmc.random_bits import counter_uniform
 from numpyro.infer.hmc.trajectory import MAX_DELTA_ENERGY, Transition, energy_change
+
+T = TypeVar("T")
 
 
 class _Proposal(NamedTuple):
@@ -217,5 +224,6 @@ def _completes_a_turn(
     return turning
 
 
-def _select(condition: Array, new: NamedTuple, old: NamedTuple):  # type: ignore[no-untyped-def]
-    return type(old)(*(jnp.where(condition, a, b) for a, b in zip(new, old, strict=True)))
+def _select(condition: Array, new: T, old: T) -> T:
+    """``new`` where the condition, a scalar, holds and ``old`` elsewhere, leaf by leaf."""
+    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), new, old)

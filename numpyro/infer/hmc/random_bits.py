@@ -21,8 +21,8 @@ def seed_words(rng_key: Key) -> Array:
 def counter_uniform(seed: Array, counter: Array, dtype: np.dtype) -> Array:
     """A number uniform on (0, 1), a function of ``seed`` (two 32-bit words) and ``counter`` (an integer scalar).
 
-    Two rounds of a 32-bit finalizer (xor-shift and multiply, constants of C. Wellons' *hash-prospector*, bias below 0.2),
-    each keyed by one word of the seed.
+    Two rounds of a 32-bit finalizer (xor-shift and multiply, constants of C. Wellons' *hash-prospector*, bias below
+    0.2), each keyed by one word of the seed.
     """
     x = counter.astype(jnp.uint32) * np.uint32(0x9E3779B9) + seed[0]
     x = _finalize(x) + seed[1]

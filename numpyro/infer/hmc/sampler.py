@@ -18,7 +18,24 @@ from numpyro.infer.model.initial import MAX_TRIES, no_start_error
 from numpyro.infer.model.layout import Layout
 from numpyro.infer.program import Program
 
-Potential = Callable[[PyTree, PyTree], Array]
+
+class Target(NamedTuple):
+    """The density to sample. Its functions take the model's ``data`` and a position, a pytree like ``prototype``.
+
+    - **prototype** - a position, or its shapes.
+    - **data** - what the functions take at run time.
+    - **potential** - minus the log density.
+    - **draw_initial** - a function of the data and a key that draws a position; ``None`` where a start is given.
+    - **postprocess** - what the user sees of a position.
+    - **view** - the model, for messages; ``None`` for a bare potential.
+    """
+
+    prototype: PyTree
+    data: PyTree
+    potential: Callable[[PyTree, PyTree], Array]
+    draw_initial: Callable[[PyTree, Key], PyTree] | None
+    postprocess: Callable[[PyTree, PyTree], PyTree]
+    view: ModelView | None
 
 
 class Data(NamedTuple):
@@ -50,43 +67,31 @@ class HMCSampler(Sampler):
     :param algorithm: what to run.
     :param layout: how positions lie in the flat vector.
     :param tuning: run-time settings.
-    :param potential: the potential energy, a function of the model's data and a position (a pytree).
-    :param model_data: the model's data.
-    :param draw_initial: a function of the model's data and a key that draws a position; ``None`` where a start is given.
-    :param postprocess: a function of the model's data and a position that gives what the user sees.
-    :param view: the model, for messages; ``None`` for a bare potential.
+    :param target: the density.
+    :param forward_mode: differentiate it in forward mode.
     """
 
     def __init__(
-        self,
-        algorithm: HMCAlgorithm,
-        layout: Layout,
-        tuning: Tuning,
-        potential: Potential,
-        model_data: PyTree,
-        draw_initial: Callable[[PyTree, Key], PyTree] | None,
-        postprocess: Callable[[PyTree, PyTree], PyTree],
-        forward_mode: bool,
-        view: ModelView | None,
+        self, algorithm: HMCAlgorithm, layout: Layout, tuning: Tuning, target: Target, forward_mode: bool
     ) -> None:
-        self.algorithm, self.layout, self.view = algorithm, layout, view
+        self.algorithm, self.layout, self.view = algorithm, layout, target.view
         flat = jax.ShapeDtypeStruct((layout.size,), layout.dtype)
-        data = jax.eval_shape(lambda data: data, model_data)
+        data = jax.eval_shape(lambda data: data, target.data)
         key = jax.eval_shape(lambda: jax.random.key(0))
 
         def potential_and_grad(data: PyTree, flat: Array) -> tuple[Array, Array]:
-            return value_and_gradient(lambda z: potential(data, layout.unravel(z)), forward_mode)(flat)
+            return value_and_gradient(lambda z: target.potential(data, layout.unravel(z)), forward_mode)(flat)
 
         self._potential = Program(potential_and_grad, data, flat)
         self._draw = None
-        if draw_initial is not None:
-            draw = draw_initial
+        draw = target.draw_initial
+        if draw is not None:
             self._draw = Program(lambda data, key: layout.ravel(draw(data, key)), data, key)
-        self._postprocess = Program(lambda data, flat: postprocess(data, layout.unravel(flat)), data, flat)
-        programs = [self._potential, self._draw, self._postprocess]
-        tuning_structure = jax.tree.structure(tuning)
-        self.key = ("hmc", algorithm, layout, tuning_structure, *(p.key if p else None for p in programs))
-        self.data = Data(tuning, *(p.consts if p else () for p in programs), model_data)
+        self._postprocess = Program(lambda data, flat: target.postprocess(data, layout.unravel(flat)), data, flat)
+        draw_key, draw_consts = (self._draw.key, self._draw.consts) if self._draw else (None, ())
+        structure = jax.tree.structure(tuning)
+        self.key = ("hmc", algorithm, layout, structure, self._potential.key, draw_key, self._postprocess.key)
+        self.data = Data(tuning, self._potential.consts, draw_consts, self._postprocess.consts, target.data)
 
     def potential_and_grad(self, data: Data) -> Callable[[Array], tuple[Array, Array]]:
         return lambda flat: self._potential(data.potential, data.model, flat)
@@ -149,6 +154,6 @@ class HMCSampler(Sampler):
 
 def _bare_potential_error(state: HMCState) -> InitializationError:
     return InitializationError(
-        f"Cannot find valid initial parameters: at init_params the potential energy is {state.potential_energy} and its "
-        f"gradient {state.z_grad}; both must be finite."
+        f"Cannot find valid initial parameters: at init_params the potential energy is {state.potential_energy} and "
+        f"its gradient {state.z_grad}; both must be finite."
     )

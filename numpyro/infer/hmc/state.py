@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from numpyro._typing import Array, Key, PyTree
+from numpyro._typing import Array, ArrayLike, Key, PyTree
 
 
 class Schedule(NamedTuple):
     """Warm-up as run-time values: its length, and the last iteration of each of its windows."""
 
-    num_warmup: Array
-    window_ends: Array
+    num_warmup: ArrayLike
+    window_ends: Any
 
 
 class HMCAdaptState(NamedTuple):
     """What adapts during warm-up.
 
     - **step_size** - the step size of the next trajectory.
-    - **inverse_mass_matrix** - a dictionary by blocks of sites, ``{("a", "b"): array}``: a vector where the block is diagonal, a
-      matrix where it is dense. A bare array where positions are no dictionary.
+    - **inverse_mass_matrix** - a dictionary by blocks of sites, ``{("a", "b"): array}``: a vector where the block is
+      diagonal, a matrix where it is dense. A bare array where positions are no dictionary.
     - **mass_matrix_sqrt**, **mass_matrix_sqrt_inv** - factors of the mass matrix and their inverses, of the same form.
     - **ss_state** - the state of dual averaging.
     - **mm_state** - running covariances of the positions in the current window, by blocks.
@@ -36,7 +36,7 @@ class HMCAdaptState(NamedTuple):
     mm_state: PyTree
     window_idx: Array
     rng_key: Key
-    schedule: Any
+    schedule: Schedule
 
 
 class HMCState(NamedTuple):

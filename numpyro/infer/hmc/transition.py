@@ -1,7 +1,7 @@
 """One iteration of HMC or NUTS: draw a momentum, follow a trajectory, adapt.
 
-Everything here works on flat vectors and is pure. What differs between two runs without changing the program (step sizes,
-target, lengths, the schedule) is a run-time value in :class:`Tuning` or in the state.
+Everything here works on flat vectors and is pure. What differs between two runs without changing the program (step
+sizes, target, lengths, the schedule) is a run-time value in :class:`Tuning` or in the state.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from numpyro.infer.adaptation import (
     welford_update,
 )
 from numpyro.infer.hmc.integrator import PhasePoint, PotentialAndGrad, leapfrog
-from numpyro.infer.hmc.metric import BlockMetric, DenseMetric, DiagonalMetric, MassMatrix, Metric
+from numpyro.infer.hmc.metric import AdaptedMetric, BlockMetric, DenseMetric, MassMatrix, Metric
 from numpyro.infer.hmc.nuts import nuts_trajectory
 from numpyro.infer.hmc.random_bits import seed_words
 from numpyro.infer.hmc.state import HMCAdaptState, HMCState, Schedule
@@ -33,7 +33,10 @@ from numpyro.infer.hmc.trajectory import Transition, energy_change, static_traje
 
 
 class Tuning(NamedTuple):
-    """Run-time settings. ``num_steps`` is 0 where the length decides; ``max_tree_depth`` is for warm-up and afterwards."""
+    """Run-time settings.
+
+    ``num_steps`` is ``None`` where the length decides; ``max_tree_depth`` has one depth for warm-up and one for later.
+    """
 
     step_size: Any
     inverse_mass_matrix: PyTree
@@ -54,7 +57,7 @@ class HMCAlgorithm:
     """
 
     metric: Metric
-    mass: DiagonalMetric | DenseMetric | BlockMetric
+    mass: AdaptedMetric
     num_checkpoints: int | None
     adapt_step_size: bool
     adapt_mass_matrix: bool
@@ -74,7 +77,9 @@ class HMCAlgorithm:
         dtype = z.dtype
         rng_key, adapt_key, heuristic_key = jax.random.split(rng_key, 3)
         inverse = tuning.inverse_mass_matrix
-        inverse = self.mass.identity(dtype) if inverse is None else jax.tree.map(lambda x: jnp.asarray(x, dtype), inverse)
+        inverse = (
+            self.mass.identity(dtype) if inverse is None else jax.tree.map(lambda x: jnp.asarray(x, dtype), inverse)
+        )
         mass = self.mass.mass_matrix(inverse)
         step_size = jnp.asarray(tuning.step_size, dtype)
         if self.find_heuristic_step_size:
@@ -155,11 +160,11 @@ class HMCAlgorithm:
     ) -> Transition:
         step_size = state.adapt_state.step_size
         if self.num_checkpoints is not None:
-            depth = jnp.where(in_warmup, *(jnp.asarray(d, jnp.int32) for d in tuning.max_tree_depth))
+            depth = jnp.where(in_warmup, *tuning.max_tree_depth).astype(jnp.int32)
             return nuts_trajectory(
                 potential_and_grad, self.metric, mass, start, step_size, depth, self.num_checkpoints, seed
             )
-        if tuning.num_steps is not None:
+        if tuning.num_steps is not None or state.trajectory_length is None:
             num_steps = jnp.asarray(tuning.num_steps, jnp.int32)
         else:
             # A hair below the quotient, so that rounding does not add a step to a whole number of them.
@@ -238,7 +243,10 @@ class HMCAlgorithm:
         step_size: Array,
         rng_key: Key,
     ) -> Array:
-        """Double or halve the step size until one step's acceptance crosses the target (Hoffman & Gelman 2014, algorithm 4)."""
+        """Double or halve the step size until one step's acceptance crosses the target.
+
+        Hoffman & Gelman (2014), algorithm 4.
+        """
         dtype = step_size.dtype
         target = jnp.log(jnp.asarray(tuning.target_accept_prob, dtype))
 

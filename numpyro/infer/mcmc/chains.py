@@ -13,8 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from numpyro._typing import PyTree
-from numpyro.infer.mcmc.engine import Plan, Programs, is_traced
+from numpyro.infer.mcmc.engine import Plan, Programs
 from numpyro.infer.mcmc.progress import Progress
+from numpyro.infer.program import is_traced
 
 
 class Phase(NamedTuple):
@@ -38,7 +39,12 @@ class Driver:
     """
 
     def __init__(
-        self, programs: Programs, phases: list[Phase], sample_field: str, draw_axis: int, describe: Callable[[PyTree], str]
+        self,
+        programs: Programs,
+        phases: list[Phase],
+        sample_field: str,
+        draw_axis: int,
+        describe: Callable[[PyTree], str],
     ) -> None:
         self.programs, self.phases, self.sample_field = programs, phases, sample_field
         self.draw_axis, self.describe = draw_axis, describe
@@ -106,9 +112,9 @@ def stack_chains(chains: list[PyTree]) -> PyTree:
 
 
 def _stack(leaves: Any) -> Any:
-    if not is_traced(leaves) and not jax.dtypes.issubdtype(leaves[0].dtype, jax.dtypes.prng_key):
-        return np.stack(leaves)
-    return jnp.stack(leaves)
+    if is_traced(leaves) or jax.dtypes.issubdtype(leaves[0].dtype, jax.dtypes.prng_key):
+        return jnp.stack(leaves)
+    return np.stack(leaves)
 
 
 def run_together(driver: Driver, data: PyTree, state: PyTree, progress: Progress) -> tuple[PyTree, dict[str, PyTree]]:
@@ -124,8 +130,8 @@ def run_separately(
 ) -> tuple[list[PyTree], list[dict[str, PyTree]]]:
     """One program advances each chain, one after another or, with ``parallel``, on threads.
 
-    Threads share one executable; compiled code runs outside of Python's lock, so chains use all cores. Where there are several
-    devices, chains are dealt out to them.
+    Threads share one executable; compiled code runs outside of Python's lock, so chains use all cores. Where there
+    are several devices, chains are dealt out to them.
     """
     try:
         if not parallel:

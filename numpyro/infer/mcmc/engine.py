@@ -1,9 +1,9 @@
 """The engine: it advances chains in chunks of one compiled program.
 
-A chunk is one call of a compiled program that takes a state, the data and the number of iterations, all at run time, and returns
-the next state with the draws that it recorded, in buffers of a fixed number of rows. The same program serves warm-up,
-sampling, every chain, and repeated runs. Between chunks draws go to host memory, the progress bar moves, and an interrupt is
-seen. Draws do not depend on the length of chunks.
+A chunk is one call of a compiled program that takes a state, the data and the number of iterations, all at run time,
+and returns the next state with the draws that it recorded, in buffers of a fixed number of rows. The same program
+serves warm-up, sampling, every chain, and repeated runs. Between chunks draws go to host memory, the progress bar
+moves, and an interrupt is seen. Draws do not depend on the length of chunks.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Plan(NamedTuple):
 
 
 class Chains(Enum):
-    """How the chains lie in a state: one alone, batched by a leading axis, or as one ensemble that the kernel advances."""
+    """How chains lie in a state: one alone, batched by a leading axis, or as one ensemble that the kernel advances."""
 
     SEPARATE = "separate"
     BATCHED = "batched"
@@ -96,7 +96,8 @@ def _build(sampler: Sampler, fields: tuple[str, ...], rows: int, chains: Chains,
         Chains.BATCHED: (init_all, jax.vmap(chunk, (None, 0, None)), jax.vmap(finish, (None, 0))),
         Chains.ENSEMBLE: (init_all, ensemble_chunk, jax.vmap(finish, (None, 0))),
     }
-    return Programs(*(jit(function, top_level=top_level) for function in functions[chains]), rows)
+    init_fn, chunk_fn, finish_fn = (jit(function, top_level=top_level) for function in functions[chains])
+    return Programs(init_fn, chunk_fn, finish_fn, rows)
 
 
 def run_chunk(
@@ -137,8 +138,3 @@ def buffer_rows(shapes: PyTree) -> int:
 
 def _itemsize(dtype: Any) -> int:
     return getattr(dtype, "itemsize", 8)
-
-
-def is_traced(tree: PyTree) -> bool:
-    """Whether any leaf is a tracer: the run is part of a user's ``jit``, ``vmap`` or ``grad``."""
-    return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(tree))

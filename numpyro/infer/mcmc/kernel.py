@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from numpyro._typing import Key, PyTree
 from numpyro.util import identity
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 class MCMCKernel(ABC):
     """A transition kernel that :class:`~numpyro.infer.mcmc.MCMC` can run.
 
-    A kernel says how a chain starts (:meth:`init`) and how it takes a step (:meth:`sample`); its state is any pytree with
-    named fields, a ``NamedTuple`` by habit. One field, :attr:`sample_field`, is the value that the chain draws.
+    A kernel says how a chain starts (:meth:`init`) and how it takes a step (:meth:`sample`); its state is any pytree
+    with named fields, a ``NamedTuple`` by habit. One field, :attr:`sample_field`, is the value that the chain draws.
 
     **Example**, a random walk Metropolis kernel::
 
@@ -47,9 +47,7 @@ class MCMCKernel(ABC):
         return identity
 
     @abstractmethod
-    def init(
-        self, rng_key: Key, num_warmup: int, init_params: PyTree, model_args: tuple, model_kwargs: dict
-    ) -> PyTree:
+    def init(self, rng_key: Key, num_warmup: int, init_params: PyTree, model_args: tuple, model_kwargs: dict) -> PyTree:
         """The state that a chain starts from.
 
         :param rng_key: a key; for an ensemble kernel one for each chain.

@@ -31,11 +31,12 @@ class MCMC:
     :param num_samples: iterations of sampling, of which every ``thinning``-th is kept.
     :param num_chains: the number of chains.
     :param thinning: keep one of this many draws.
-    :param postprocess_fn: a function that turns one draw into what is kept; by default the kernel's own, which constrains
-        values and adds deterministic sites.
-    :param chain_method: how chains are run. ``"parallel"`` uses all devices or, on one CPU device, one thread for each core;
-        ``"vectorized"`` advances all chains in one batched program; ``"sequential"`` one after another. All give the same
-        draws up to rounding. A callable maps a function of one chain over chains, as ``jax.vmap`` does.
+    :param postprocess_fn: a function that turns one draw into what is kept; by default the kernel's own, which
+        constrains values and adds deterministic sites.
+    :param chain_method: how chains are run. ``"parallel"`` uses all devices or, on one CPU device, one thread for
+        each core; ``"vectorized"`` advances all chains in one batched program; ``"sequential"`` one after another.
+        All give the same draws up to rounding. A callable maps a function of one chain over chains, as ``jax.vmap``
+        does.
     :param progress_bar: show progress, in terminals and notebooks.
     :param progress_rate: iterations between two updates of the progress bar; by default about ten updates a second.
     :param jit_model_args: arrays among the model's arguments are always run-time values of the compiled program. With
@@ -114,8 +115,8 @@ class MCMC:
         :param args: arguments of the model.
         :param extra_fields: fields of the state to collect, with ``collect_warmup``; dots reach into nested states.
         :param collect_warmup: keep the draws of warm-up, for :meth:`get_samples` to return until the next run.
-        :param init_params: values to start from (unconstrained, for HMC and NUTS), with a leading axis of chains where there are
-            several.
+        :param init_params: values to start from (unconstrained, for HMC and NUTS), with a leading axis of chains
+            where there are several.
         :param kwargs: keyword arguments of the model.
         """
         self._warmup_state = None
@@ -135,10 +136,10 @@ class MCMC:
 
         :param rng_key: a key, or a batch of ``num_chains`` keys.
         :param args: arguments of the model.
-        :param extra_fields: further fields of the state to collect, see the kernel's state; dots reach into nested states, as
-            in ``"adapt_state.step_size"``.
-        :param init_params: values to start from (unconstrained, for HMC and NUTS; what ``potential_fn`` takes, where the kernel has
-            one), with a leading axis of chains where there are several.
+        :param extra_fields: further fields of the state to collect, see the kernel's state; dots reach into nested
+            states, as in ``"adapt_state.step_size"``.
+        :param init_params: values to start from (unconstrained, for HMC and NUTS; what ``potential_fn`` takes, where
+            the kernel has one), with a leading axis of chains where there are several.
         :param kwargs: keyword arguments of the model.
         :raises RuntimeError: when no starting point with a finite density was found.
         """
@@ -185,7 +186,8 @@ class MCMC:
             if len(shape) == (1 if typed else 2) and shape[0] == self.num_chains:
                 return True
             raise ValueError(
-                f"`rng_key` must be one key or a batch of num_chains={self.num_chains} keys, got a batch of shape {shape}."
+                f"`rng_key` must be one key or a batch of num_chains={self.num_chains} keys, got a batch of shape "
+                f"{shape}."
             )
         raise ValueError(
             f"`rng_key` must be a key, such as jax.random.key(0), or a batch of num_chains keys; got {rng_key!r}."
@@ -205,7 +207,7 @@ class MCMC:
 
     @property
     def last_state(self) -> PyTree:
-        """The state at the end of the last :meth:`run` or :meth:`warmup`, with a leading axis where there are several chains."""
+        """The state at the end of the last :meth:`run` or :meth:`warmup`; several chains have a leading axis."""
         return self._last_state
 
     @property

@@ -13,10 +13,11 @@ import numpy as np
 from numpyro._errors import UsageError
 from numpyro._typing import Key, PyTree
 from numpyro.infer.mcmc.chains import Driver, Phase, run_separately, run_together, stack_chains
-from numpyro.infer.mcmc.engine import Chains, Programs, buffer_rows, compile_programs, is_traced
+from numpyro.infer.mcmc.engine import Chains, Programs, buffer_rows, compile_programs
 from numpyro.infer.mcmc.kernel import MCMCKernel
 from numpyro.infer.mcmc.progress import Progress, is_shown
 from numpyro.infer.mcmc.sampler import KernelSampler, Sampler
+from numpyro.infer.program import is_traced
 
 Result = tuple[PyTree, dict[str, PyTree]]
 
@@ -46,14 +47,15 @@ class ChainRun:
 
         :param batched_keys: ``rng_key`` has one key for each chain.
         :param state: the state to go on from; ``None`` to start anew.
-        :returns: the last state, with a leading axis of chains where there are several, and the recorded fields, each with two
-            leading axes, chains and draws.
+        :returns: the last state, with a leading axis of chains where there are several, and the recorded fields, each
+            with two leading axes, chains and draws.
         """
         traced = is_traced((rng_key, args, kwargs, init_params, state))
         chains = self._chains(traced)
         # From here on every per-chain argument has a leading axis, for a single chain too.
         if self.num_chains == 1:
-            init_params, state = _add_axis(init_params), _add_axis(state)
+            init_params = _add_axis(init_params)
+            state = state if chains is Chains.ENSEMBLE else _add_axis(state)
         keys = rng_key if batched_keys else None
         one_key = rng_key[0] if batched_keys else rng_key
         one_params = _first(init_params)
@@ -183,8 +185,15 @@ def _first(tree: PyTree) -> PyTree:
 
 
 def _at(tree: PyTree, chain: int) -> PyTree:
-    return jax.tree.map(lambda leaf: leaf[chain], tree)
+    return jax.tree.map(lambda leaf: _concrete(leaf)[chain], tree)
 
 
 def _add_axis(tree: PyTree) -> PyTree:
-    return jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], tree)
+    return jax.tree.map(lambda leaf: _concrete(leaf)[None], tree)
+
+
+def _concrete(leaf: Any) -> Any:
+    """A NumPy array where that can be had: taking pieces of one compiles nothing."""
+    if is_traced(leaf) or jax.dtypes.issubdtype(jnp.result_type(leaf), jax.dtypes.prng_key):
+        return leaf
+    return np.asarray(leaf)

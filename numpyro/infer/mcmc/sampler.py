@@ -18,9 +18,9 @@ from numpyro.util import nested_attrgetter
 class Sampler(ABC):
     """The pure functions behind a run.
 
-    ``key`` tells programs apart: two samplers with equal keys have the same functions, so that what was compiled for one
-    serves the other. ``data`` holds all arrays that the functions need; they are handed to every call and are never
-    captured. States are what the kernel documents.
+    ``key`` tells programs apart: two samplers with equal keys have the same functions, so that what was compiled for
+    one serves the other. ``data`` holds all arrays that the functions need; they are handed to every call and are
+    never captured. States are what the kernel documents.
     """
 
     key: Hashable
@@ -64,7 +64,6 @@ class KernelSampler(Sampler):
     def __init__(
         self,
         kernel: MCMCKernel,
-        num_warmup: int,
         model_args: tuple,
         model_kwargs: dict,
         state: PyTree,
@@ -115,5 +114,7 @@ def record(state: PyTree, names: tuple[str, ...]) -> dict[str, Any]:
             values[name] = jax.tree.map(jnp.asarray, nested_attrgetter(name)(state))
         except (AttributeError, KeyError) as error:
             known = ", ".join(getattr(state, "_fields", ())) or "none by name"
-            raise ValueError(f"extra field '{name}': the state of the kernel has no such field; it has {known}.") from error
+            raise ValueError(
+                f"extra field '{name}': the state of the kernel has no such field; it has {known}."
+            ) from error
     return values

@@ -1,7 +1,8 @@
 """The arguments of a model, cut into arrays that a program takes at run time and values that shape the program.
 
-Arrays are traced, so that one compiled program serves new data of the same shapes, and large data never become constants of
-a program. Everything else (sizes, flags, strings, functions) is a value that the model's Python code may branch on.
+Arrays are traced, so that one compiled program serves new data of the same shapes, and large data never become
+constants of a program. Everything else (sizes, flags, strings, functions) is a value that the model's Python code may
+branch on.
 """
 
 from __future__ import annotations
@@ -44,5 +45,7 @@ class Arguments(NamedTuple):
     def rebuild(self, arrays: tuple[Any, ...]) -> tuple[tuple, dict[str, PyTree]]:
         """``(args, kwargs)`` with ``arrays`` in the places of the traced leaves."""
         replacement = iter(arrays)
-        leaves = [next(replacement) if traced else leaf for leaf, traced in zip(self.leaves, self.is_array, strict=True)]
+        leaves = [
+            next(replacement) if traced else leaf for leaf, traced in zip(self.leaves, self.is_array, strict=True)
+        ]
         return jax.tree.unflatten(self.structure, leaves)

@@ -7,28 +7,32 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from numpyro._typing import Array, Message, PyTree
+from numpyro._typing import Array, PyTree
 from numpyro.distributions._shapes import scale_and_mask, sum_rightmost
 from numpyro.distributions.transforms import biject_to
 from numpyro.primitives import Messenger, get_mask
 
+Site = dict[str, Any]
+"""A message of a sample site, as a trace holds it."""
 
-def is_latent(site: Message) -> bool:
+
+def is_latent(site: Site) -> bool:
     """Whether a message is of a random value that is neither observed nor made up for bookkeeping."""
     return site["type"] == "sample" and not site["is_observed"]
 
 
-def site_log_prob(site: Message) -> Array:
+def site_log_prob(site: Site) -> Array:
     """The log probability of a sample site's value, scaled, of shape ``fn.batch_shape`` (masked entries are 0)."""
     fn, value, intermediates = site["fn"], site["value"], site["intermediates"]
     log_prob = fn.log_prob(value, intermediates) if intermediates else fn.log_prob(value)
     return scale_and_mask(log_prob, site["scale"])
 
 
-def check_log_prob_shape(site: Message, log_prob: Array) -> None:
+def check_log_prob_shape(site: Site, log_prob: Array) -> None:
     """Raise where value and distribution of a site broadcast against each other, so that terms are counted many times.
 
-    :raises ValueError: when the shape of ``log_prob`` is neither the batch shape of the distribution nor that of the value.
+    :raises ValueError: when the shape of ``log_prob`` is neither the batch shape of the distribution nor that of the
+        value.
     """
     fn, value = site["fn"], site["value"]
     batch_shape = tuple(fn.batch_shape)
@@ -44,13 +48,14 @@ def check_log_prob_shape(site: Message, log_prob: Array) -> None:
     if trim(shape) not in (trim(batch_shape), trim(value_batch)):
         what = "observations" if site["is_observed"] else "values"
         raise ValueError(
-            f"Site '{site['name']}': {what} of batch shape {value_batch} and a distribution of batch shape {batch_shape} "
-            f"broadcast to {shape}, so that every term of the density would be counted several times. Give both the same "
-            f"shape (a column of shape (n, 1) is often meant to be (n,)), or put the site in plates for all of {shape}."
+            f"Site '{site['name']}': {what} of batch shape {value_batch} and a distribution of batch shape "
+            f"{batch_shape} broadcast to {shape}, so that every term of the density would be counted several "
+            "times. Give both the same shape (a column of shape (n, 1) is often meant to be (n,)), or put the site in "
+            f"plates for all of {shape}."
         )
 
 
-def trace_log_density(model_trace: dict[str, Message]) -> Array:
+def trace_log_density(model_trace: dict[str, Site]) -> Array:
     """The sum of the log probabilities of all sample sites of a trace."""
     total: Any = 0.0
     for site in model_trace.values():
@@ -75,7 +80,7 @@ class AtUnconstrained(Messenger):
         self.log_dets: dict[str, Array] = {}
         super().__init__(fn)
 
-    def process_message(self, msg: Message) -> None:
+    def process_message(self, msg: Site) -> None:
         if not is_latent(msg) or msg["value"] is not None or msg["name"] not in self.values:
             return
         name, fn = msg["name"], msg["fn"]
@@ -95,15 +100,15 @@ class ToUnconstrained(Messenger):
         self.values: dict[str, Array] = {}
         super().__init__(fn)
 
-    def postprocess_message(self, msg: Message) -> None:
+    def postprocess_message(self, msg: Site) -> None:
         if is_latent(msg) and not msg["fn"].support.is_discrete:
             self.values[msg["name"]] = biject_to(msg["fn"].support)._inverse(msg["value"])
 
 
 class Prototype(Messenger):
-    """Gives each latent site a value of the right shape and type without drawing it: the image of 0, or a feasible value."""
+    """Gives latent sites values of the right shape and type without drawing: the image of 0, or a feasible value."""
 
-    def process_message(self, msg: Message) -> None:
+    def process_message(self, msg: Site) -> None:
         if not is_latent(msg) or msg["value"] is not None:
             return
         fn = msg["fn"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +22,15 @@ class InitializationError(RuntimeError):
     """No starting point with a finite log density and gradient was found."""
 
 
+class _Attempt(NamedTuple):
+    tried: Array
+    rng_key: Key
+    flat: Array
+    potential: Array
+    grad: Array
+    finite: Array
+
+
 def initial_candidate(
     potential_and_grad: Callable[[Array], tuple[Array, Array]], draw: Callable[[Key], Array], rng_key: Key, tries: int
 ) -> tuple[Array, Array, Array, Array]:
@@ -30,20 +39,21 @@ def initial_candidate(
     :returns: the last point drawn, its potential and gradient, and whether they are finite.
     """
 
-    def attempt(state: tuple) -> tuple:
-        count, rng_key, *_ = state
-        rng_key, draw_key = jax.random.split(rng_key)
+    def attempt(state: _Attempt) -> _Attempt:
+        rng_key, draw_key = jax.random.split(state.rng_key)
         flat = draw(draw_key)
         potential, grad = potential_and_grad(flat)
         finite = jnp.isfinite(potential) & jnp.all(jnp.isfinite(grad)) & jnp.all(jnp.isfinite(flat))
-        return count + 1, rng_key, flat, potential, grad, finite
+        return _Attempt(state.tried + 1, rng_key, flat, potential, grad, finite)
 
-    flat, potential, grad = jax.eval_shape(lambda key: (draw(key), *potential_and_grad(draw(key))), rng_key)
-    zeros = [jnp.zeros(a.shape, a.dtype) for a in (flat, potential, grad)]
-    state = lax.while_loop(
-        lambda state: (state[0] < tries) & ~state[-1], attempt, (0, rng_key, *zeros, jnp.array(False))
+    shapes = jax.eval_shape(lambda key: (draw(key), *potential_and_grad(draw(key))), rng_key)
+    flat, potential, grad = (jnp.zeros(a.shape, a.dtype) for a in shapes)
+    last = lax.while_loop(
+        lambda state: (state.tried < tries) & ~state.finite,
+        attempt,
+        _Attempt(jnp.zeros((), jnp.int32), rng_key, flat, potential, grad, jnp.array(False)),
     )
-    return state[2], state[3], state[4], state[5]
+    return last.flat, last.potential, last.grad, last.finite
 
 
 def find_initial(
@@ -86,7 +96,8 @@ def explain_no_start(view: ModelView, data: PyTree, unconstrained: dict[str, Any
     if not lines:
         gradients = jax.grad(lambda z: view.log_density(data, z))(unconstrained)
         lines = [
-            f"  the gradient at latent site '{name}' is not finite, at the unconstrained value {_first(unconstrained[name])}"
+            f"  the gradient at latent site '{name}' is not finite, at the unconstrained value "
+            f"{_first(unconstrained[name])}"
             for name, gradient in gradients.items()
             if not np.all(np.isfinite(gradient))
         ]
@@ -94,7 +105,7 @@ def explain_no_start(view: ModelView, data: PyTree, unconstrained: dict[str, Any
 
 
 def no_start_error(view: ModelView, data: PyTree, unconstrained: dict[str, Any], tries: int) -> InitializationError:
-    """The error to raise when ``tries`` points, the last of them ``unconstrained``, had no finite density and gradient."""
+    """The error for ``tries`` points, the last of them ``unconstrained``, without a finite density and gradient."""
     found = explain_no_start(view, data, unconstrained)
     points = f"each of {tries} starting points" if tries > 1 else "the starting point"
     return InitializationError(
@@ -109,8 +120,9 @@ def _outside(site: Any) -> str:
     inside = np.asarray(support(np.asarray(value)))
     if np.all(inside):
         return ""
-    return f"; {int(np.sum(~inside))} of {inside.size} values are outside the support ({support}), the first: " + _first(
-        np.asarray(value)[~inside] if np.shape(value) == inside.shape else value
+    return (
+        f"; {int(np.sum(~inside))} of {inside.size} values are outside the support ({support}), the first: "
+        + _first(np.asarray(value)[~inside] if np.shape(value) == inside.shape else value)
     )
 
 

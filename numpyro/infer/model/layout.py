@@ -24,11 +24,12 @@ class Layout:
     """
 
     def __init__(self, prototype: PyTree, order: Sequence[Any] | None = None) -> None:
-        leaves, self.structure = jax.tree.flatten(prototype)
+        leaves, structure = jax.tree.flatten(prototype)
+        self.structure: Any = structure
         self.shapes: list[Shape] = [tuple(np.shape(leaf)) for leaf in leaves]
         self.dtypes = [jnp.result_type(leaf) for leaf in leaves]
         self.names: tuple[Any, ...] | None = None
-        position = range(len(leaves))
+        position = list(range(len(leaves)))
         if isinstance(prototype, dict) and len(prototype) == len(leaves):
             self.names = tuple(sorted(prototype))
             if order is not None:
@@ -36,7 +37,7 @@ class Layout:
         sizes = [prod(shape) for shape in self.shapes]
         self.size = sum(sizes)
         self.dtype = jnp.result_type(*self.dtypes) if leaves else jnp.result_type(float)
-        self._order = list(position)
+        self._order = position
         starts = np.cumsum([0] + [sizes[leaf] for leaf in self._order])
         self._slices = [slice(0, 0)] * len(leaves)
         for leaf, start in zip(self._order, starts[:-1], strict=True):

@@ -20,6 +20,8 @@ from numpyro.distributions.transforms import biject_to
 from numpyro.handlers import seed, substitute, trace
 from numpyro.infer.model.arguments import Arguments
 from numpyro.infer.model.density import AtUnconstrained, Prototype, ToUnconstrained, is_latent, trace_log_density
+from numpyro.infer.model.observations import count_outside, raise_outside
+from numpyro.infer.program import Program, compiled_programs, is_traced, jit
 
 logger = logging.getLogger("numpyro")
 _arrays_must_be_traced: ContextVar[bool] = ContextVar("arrays_must_be_traced", default=False)
@@ -38,8 +40,8 @@ def require_run_time_arrays(required: bool) -> Iterator[None]:
 class Site(NamedTuple):
     """What inference knows of one site before any value is known.
 
-    ``shape`` and ``dtype`` are of the (constrained) value, ``unconstrained_shape`` is ``None`` for sites that are observed,
-    discrete or not random. ``plates`` are the frames that the site stands in, ``infer`` its configuration.
+    ``shape`` and ``dtype`` are of the (constrained) value, ``unconstrained_shape`` is ``None`` for sites that are
+    observed, discrete or not random. ``plates`` are the frames that the site stands in, ``infer`` its configuration.
     """
 
     name: str
@@ -60,12 +62,12 @@ class ModelView:
     :param model: a model.
     :param args: its positional arguments.
     :param kwargs: its keyword arguments.
-    :param constant: take the arrays among the arguments as fixed values, so that the model may compute with them in Python.
-        By default they are traced, unless the model turns out to need their values.
+    :param constant: take the arrays among the arguments as fixed values, so that the model may compute with them in
+        Python. By default they are traced, unless the model turns out to need their values.
     :param substituted: fixed values (constrained) for some latent sites, by name.
 
-    The pure functions of a view take ``data``, what a program gets at run time: a key for what else the model draws (the
-    subsamples of plates, say), and the arrays of the arguments. :meth:`data` makes it.
+    The pure functions of a view take ``data``, what a program gets at run time: a key for what else the model draws
+    (the subsamples of plates, say), and the arrays of the arguments. :meth:`data` makes it.
     """
 
     def __init__(
@@ -81,25 +83,43 @@ class ModelView:
         kwargs = kwargs or {}
         self.arguments = Arguments.split(args, kwargs, constant=constant)
         try:
-            self.sites = self._describe()
+            self.sites, self._outside = self._describe()
         except Exception as error:
             if not self.arguments.arrays or _arrays_must_be_traced.get():
                 raise
             self.arguments = Arguments.split(args, kwargs, constant=True)
-            self.sites = self._describe()
+            self.sites, self._outside = self._describe()
             logger.info("The arrays passed to the model are compiled in as constants: %s.", _where(error))
 
-    def _describe(self) -> dict[str, Site]:
+    def _describe(self) -> tuple[dict[str, Site], Program]:
+        """The sites, and a program that counts observations outside their supports."""
         sites: dict[str, Site] = {}
 
-        def run(data: PyTree) -> None:
-            args, kwargs = self.arguments.rebuild(data[1])
-            with trace() as model_trace, seed(rng_seed=data[0]), Prototype():
+        def run(arrays: tuple) -> dict[str, Array]:
+            args, kwargs = self.arguments.rebuild(arrays)
+            with trace() as model_trace, seed(rng_seed=jax.random.key(0)), Prototype():
                 self.model(*args, **kwargs)
             sites.update((name, _describe_site(site)) for name, site in model_trace.items())
+            return count_outside(model_trace)
 
-        jax.eval_shape(lambda arrays: run((jax.random.key(0), arrays)), self.arguments.arrays)
-        return sites
+        shapes = jax.eval_shape(lambda arrays: arrays, self.arguments.arrays)
+        return sites, Program(run, shapes)
+
+    def check_observations(self) -> None:
+        """Hold the observations, which must be concrete, against the supports of their distributions.
+
+        :raises ValueError: naming the sites, how many observations are outside and the first few.
+        """
+        if not self._outside.out_shape or is_traced((self._outside.consts, self.arguments.arrays)):
+            return
+        count = compiled_programs.get(("observations", self._outside.key), lambda: jit(self._outside.without_consts()))
+        counts = count(self._outside.consts, self.arguments.arrays)
+        outside = [name for name, number in counts.items() if number > 0]
+        if outside:
+            args, kwargs = self.arguments.rebuild(self.arguments.arrays)
+            with trace() as model_trace, seed(rng_seed=jax.random.key(0)), Prototype():
+                self.model(*args, **kwargs)
+            raise_outside(model_trace, outside)
 
     def data(self, rng_key: Key) -> PyTree:
         """What the pure functions of the view take at run time."""
@@ -108,9 +128,7 @@ class ModelView:
     @cached_property
     def latent(self) -> dict[str, Site]:
         """The continuous latent sites by name, sorted."""
-        return {
-            name: site for name, site in sorted(self.sites.items()) if site.unconstrained_shape is not None
-        }
+        return {name: site for name, site in sorted(self.sites.items()) if site.unconstrained_shape is not None}
 
     @property
     def discrete_latent(self) -> list[str]:
@@ -121,18 +139,16 @@ class ModelView:
     def prototype(self) -> dict[str, jax.ShapeDtypeStruct]:
         """Shapes and dtypes of the unconstrained values of the latent sites."""
         dtype = jnp.result_type(float)
-        return {
-            name: jax.ShapeDtypeStruct(site.unconstrained_shape or (), dtype) for name, site in self.latent.items()
-        }
+        return {name: jax.ShapeDtypeStruct(site.unconstrained_shape or (), dtype) for name, site in self.latent.items()}
 
     def require_continuous(self, algorithm: str) -> None:
         """Raise where the model has discrete latent sites, which ``algorithm`` can't sample."""
         if self.discrete_latent:
             names = ", ".join(f"'{name}'" for name in self.discrete_latent)
             raise UsageError(
-                f"{algorithm} samples continuous values, but the model has discrete latent sites: {names}. Observe them, "
-                "sum them out by hand (for a mixture: dist.MixtureSameFamily), or use a kernel for discrete sites "
-                "(DiscreteHMCGibbs, MixedHMC)."
+                f"{algorithm} samples continuous values, but the model has discrete latent sites: {names}. Observe "
+                "them, sum them out by hand (for a mixture: dist.MixtureSameFamily), or use a kernel for "
+                "discrete sites (DiscreteHMCGibbs, MixedHMC)."
             )
 
     def trace_at(self, data: PyTree, unconstrained: dict[str, Array]) -> tuple[dict[str, Any], dict[str, Array]]:
@@ -178,21 +194,24 @@ class ModelView:
 
 
 def _describe_site(site: dict[str, Any]) -> Site:
-    kind = site["type"]
-    value = site.get("value")
-    is_array = value is None or hasattr(value, "shape") or np.isscalar(value)
-    fn = site["fn"] if kind == "sample" else None
-    continuous = fn is not None and is_latent(site) and not fn.support.is_discrete  # type: ignore[arg-type]
+    kind: str = site["type"]
+    value: Any = site.get("value")
+    is_array = hasattr(value, "shape") or np.isscalar(value)
+    support = site["fn"].support if kind == "sample" else None
+    is_discrete = support is not None and bool(support.is_discrete)
+    unconstrained_shape = None
+    if support is not None and is_latent(site) and not is_discrete:
+        unconstrained_shape = tuple(biject_to(support).inverse_shape(jnp.shape(value)))
     return Site(
         name=site["name"],
         kind=kind,
-        shape=tuple(np.shape(value)) if is_array else (),
-        dtype=jnp.result_type(value) if is_array and value is not None else None,
-        event_dim=fn.event_dim if fn is not None else 0,
+        shape=tuple(jnp.shape(value)) if is_array else (),
+        dtype=jnp.result_type(value) if is_array else None,
+        event_dim=site["fn"].event_dim if kind == "sample" else 0,
         plates=tuple(site.get("cond_indep_stack", ())),
         is_observed=bool(site.get("is_observed", False)),
-        is_discrete=fn is not None and bool(fn.support.is_discrete),
-        unconstrained_shape=tuple(biject_to(fn.support).inverse_shape(np.shape(value))) if continuous else None,
+        is_discrete=is_discrete,
+        unconstrained_shape=unconstrained_shape,
         infer=dict(site.get("infer", {})),
     )
 
@@ -200,7 +219,9 @@ def _describe_site(site: dict[str, Any]) -> Site:
 def _where(error: Exception) -> str:
     """The line of a user's code at which a concrete value was needed."""
     frames = traceback.extract_tb(error.__traceback__)
-    own = [f for f in frames if "/numpyro/" not in f.filename and "/jax/" not in f.filename and "<frozen" not in f.filename]
+    own = [
+        f for f in frames if "/numpyro/" not in f.filename and "/jax/" not in f.filename and "<frozen" not in f.filename
+    ]
     kind = type(error).__name__
     if not own:
         return kind
