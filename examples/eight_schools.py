@@ -7,16 +7,13 @@
 import argparse
 
 import jax
-import numpy as np
 
 import numpyro
 import numpyro.distributions as dist
 from numpyro.diagnostics import summary
+from numpyro.examples.datasets import EIGHT_SCHOOLS, load_dataset
 from numpyro.infer import MCMC, NUTS
 from numpyro.infer.reparam import LocScaleReparam
-
-EFFECT = np.array([28.0, 8.0, -3.0, 7.0, -1.0, 1.0, 18.0, 12.0])
-ERROR = np.array([15.0, 10.0, 16.0, 11.0, 9.0, 11.0, 10.0, 18.0])
 
 
 def model(error, effect=None):
@@ -29,6 +26,8 @@ def model(error, effect=None):
 
 def main(num_samples: int = 1000, num_chains: int = 4) -> dict[float, int]:
     """Fit the model at five degrees of centring; return the number of divergences for each."""
+    _, fetch = load_dataset(EIGHT_SCHOOLS, shuffle=False)
+    effect, error = fetch()
     divergences = {}
     print("centring   divergences   n_eff of tau   r_hat of tau   mean of tau")
     for centring in (1.0, 0.75, 0.5, 0.25, 0.0):
@@ -36,7 +35,7 @@ def main(num_samples: int = 1000, num_chains: int = 4) -> dict[float, int]:
         mcmc = MCMC(
             NUTS(coordinates), num_warmup=1000, num_samples=num_samples, num_chains=num_chains, progress_bar=False
         )
-        mcmc.run(jax.random.key(0), ERROR, EFFECT)
+        mcmc.run(jax.random.key(0), error, effect)
         tau = summary({"tau": mcmc.get_samples(group_by_chain=True)["tau"]})["tau"]
         divergences[centring] = int(mcmc.get_extra_fields()["diverging"].sum())
         print(

@@ -7,7 +7,6 @@ The effect of a coaching programme in school ``j`` is observed as ``y_j ~ Normal
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib import resources
 from typing import NamedTuple
 
 import jax
@@ -16,14 +15,15 @@ import numpy as np
 import numpyro
 import numpyro.distributions as dist
 from numpyro.diagnostics import summary
+from numpyro.examples.datasets import EIGHT_SCHOOLS, load_dataset
 from numpyro.infer import MCMC, NUTS
 
 
 def load() -> tuple[np.ndarray, np.ndarray]:
     """The estimated effects and their standard errors, each of shape ``(8,)``."""
-    with resources.files("numpyro.examples").joinpath("data", "eight_schools.csv").open() as file:
-        effect, error = np.loadtxt(file, delimiter=",", skiprows=1, usecols=(1, 2), unpack=True)
-    return effect, error
+    _, fetch = load_dataset(EIGHT_SCHOOLS, shuffle=False)
+    effect, error = fetch()
+    return np.asarray(effect), np.asarray(error)
 
 
 def centred(error: np.ndarray, effect: np.ndarray | None = None) -> None:
