@@ -17,7 +17,6 @@ import jax
 import numpy as np
 
 from numpyro._typing import Shape
-from numpyro.distributions import constraints
 from numpyro.distributions.distribution import (
     Distribution,
     ExpandedDistribution,
@@ -42,8 +41,8 @@ def vmap_over(d: Distribution, **kwargs: Any) -> Any:
 
     >>> import jax, numpy as np, numpyro.distributions as dist
     >>> d = dist.Normal(np.arange(3.0), 1.0)
-    >>> jax.vmap(lambda d: d.mean, in_axes=(vmap_over(d, loc=0),))(dist.Normal(np.arange(6.0).reshape(2, 3), 1.0)).shape
-    (2, 3)
+    >>> jax.vmap(lambda d: d.loc, in_axes=(vmap_over(d, loc=0),))(d).shape
+    (3,)
     """
     data, aux = d.tree_flatten()[1]
     unknown = set(kwargs) - set(data)
@@ -157,9 +156,11 @@ def _parameters(d: Distribution) -> dict[str, tuple[Any, int]]:
     parameters = {}
     for name, value in d.get_args().items():
         if name in _field_names(d) and not isinstance(value, Distribution):
-            constraint = d.arg_constraints[name]
-            known = not constraints.is_dependent(constraint) or constraint._event_dim is not NotImplemented
-            parameters[name] = (value, constraint.event_dim if known else d.event_dim)
+            try:
+                event_dim = d.arg_constraints[name].event_dim
+            except NotImplementedError:  # depends on the instance, as that of the event does
+                event_dim = d.event_dim
+            parameters[name] = (value, event_dim)
     return parameters
 
 

@@ -31,7 +31,7 @@ class KLDivergence:
     """The function :func:`kl_divergence`, with the table of its rules."""
 
     def __init__(self) -> None:
-        self._rules: dict[tuple[type, type], Callable[[Any, Any], Any]] = {}
+        self.rules: dict[tuple[type, type], Callable[[Any, Any], Any]] = {}
         self.__name__ = self.__qualname__ = "kl_divergence"
         self.__module__ = __name__
 
@@ -40,7 +40,7 @@ class KLDivergence:
         no rule."""
 
         def decorator(rule: Rule) -> Rule:
-            self._rules[p, q] = rule
+            self.rules[p, q] = rule
             return rule
 
         return decorator
@@ -49,7 +49,7 @@ class KLDivergence:
         """The rule for two classes: the one closest to both, the first class deciding between equally close ones."""
         found = [
             (p.__mro__.index(a) + q.__mro__.index(b), p.__mro__.index(a), rule)
-            for (a, b), rule in self._rules.items()
+            for (a, b), rule in self.rules.items()
             if issubclass(p, a) and issubclass(q, b)
         ]
         return min(found, key=lambda candidate: candidate[:2])[2] if found else None
