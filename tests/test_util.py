@@ -17,7 +17,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from numpyro import util
 from numpyro._errors import UsageError
 from numpyro.util import (
     cached_by,
@@ -549,7 +548,3 @@ def test_sites_of_different_shapes_are_errors():
         check_model_guide_match({"a": sample()}, {"a": sample((2,))})
     with pytest.raises(ValueError, match="Model and guide event_dims disagree at site 'a': 0 vs 1"):
         check_model_guide_match({"a": sample((2,))}, {"a": sample((), (2,))})
-
-
-def test_everything_documented_is_there():
-    assert set(util.__all__) == {name for name in vars(util) if not name.startswith("_") and name != "annotations"}

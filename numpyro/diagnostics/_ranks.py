@@ -38,6 +38,8 @@ def normal_scores(x: np.ndarray) -> np.ndarray:
 
 def _scores_of_twice_ranks(twice_ranks: np.ndarray, size: int) -> np.ndarray:
     quantile = NormalDist().inv_cdf
-    needed, inverse = np.unique(twice_ranks, return_inverse=True)
-    table = np.array([quantile((0.5 * r - 0.375) / (size + 0.25)) for r in needed.tolist()])
-    return table[inverse.reshape(twice_ranks.shape)]
+    table = np.zeros(2 * size + 1)
+    table[twice_ranks] = 1.0
+    needed = np.flatnonzero(table)
+    table[needed] = [quantile((0.5 * r - 0.375) / (size + 0.25)) for r in needed.tolist()]
+    return table[twice_ranks]
