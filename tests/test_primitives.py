@@ -102,7 +102,7 @@ def test_messages_go_outwards_before_and_inwards_after_and_stop_where_told():
             seen.append(("postprocess", self.tag, msg["value"]))
 
     with Spy("outer"), Spy("middle", stop=True), Spy("inner"):
-        numpyro.sample("x", dist.Delta(2.0), rng_key=KEY)
+        numpyro.sample("x", dist.Delta(2.0))
     assert seen == [
         ("process", "inner", None),
         ("process", "middle", None),

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Any
 
+from numpyro.handlers._keys import needs_key
 from numpyro.primitives import Messenger
+from numpyro.primitives.stack import request_key
 
 
 class block(Messenger):
     """Hide sites from the handlers outside this one.
 
     Exactly one rule decides, the first that is given of ``hide_fn``, ``hide``, ``expose_types``, ``expose``; with none
-    of them all sites are hidden. Requests for random keys are never hidden.
+    of them all sites are hidden. Random keys reach hidden sites all the same.
 
     :param fn: the model.
     :param hide_fn: a function of a site that tells whether to hide it.
@@ -52,5 +54,8 @@ class block(Messenger):
         super().__init__(fn)
 
     def process_message(self, msg: Any) -> None:
-        if msg["type"] != "prng_key" and self.hide_fn(msg):
-            msg["stop"] = True
+        if msg["type"] == "prng_key" or not self.hide_fn(msg):
+            return
+        if needs_key(msg):  # the seed handler outside does not get to see the site
+            msg["kwargs"]["rng_key"] = request_key()
+        msg["stop"] = True

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from numpyro.handlers._keys import needs_key
 from numpyro.primitives import Messenger
 from numpyro.util import is_prng_key
 
@@ -58,16 +59,8 @@ class seed(Messenger):
             self.rng_key = key
 
     def process_message(self, msg: Any) -> None:
-        if self.rng_key is None or msg["type"] in self.hide_types:
-            return
-        if msg.get("value") is None and self._needs_key(msg):
+        if self.rng_key is not None and msg["type"] not in self.hide_types and needs_key(msg):
             self.rng_key, msg["kwargs"]["rng_key"] = jax.random.split(self.rng_key)
-
-    @staticmethod
-    def _needs_key(msg: Any) -> bool:
-        if msg["type"] not in ("sample", "plate", "prng_key", "control_flow") or msg.get("is_observed"):
-            return False
-        return msg["kwargs"].get("rng_key") is None
 
 
 def _as_key(rng_seed: Any) -> Any:

@@ -123,8 +123,9 @@ def init_to_mean(site: Mapping[str, Any] | None = None) -> Any:
     except (NotImplementedError, ValueError):
         return init_to_median(site)
     shape = (*site["kwargs"]["sample_shape"], *fn.shape())
-    if jnp.shape(mean) != shape or not isinstance(mean, jax.Array):
-        mean = jnp.broadcast_to(mean, shape)
+    dtype = jnp.result_type(mean, float)
+    if not isinstance(mean, jax.Array) or mean.shape != shape or mean.dtype != dtype:
+        mean = jnp.broadcast_to(jnp.asarray(mean, dtype), shape)
     if not_jax_tracer(mean) and np.isfinite(np.asarray(mean)).all():
         return mean
     return jnp.where(jnp.isfinite(mean), mean, init_to_feasible(site))

@@ -17,7 +17,7 @@ from numpyro._errors import UsageError
 from numpyro._typing import CondIndepStackFrame
 from numpyro.distributions.distribution import Distribution
 from numpyro.primitives.checks import check_name
-from numpyro.primitives.stack import _PYRO_STACK, Messenger, apply_stack, request_key
+from numpyro.primitives.stack import _PYRO_STACK, Messenger, apply_stack
 
 
 class plate(Messenger):
@@ -218,8 +218,6 @@ def _as_int(name: str, what: str, value: Any) -> int:
 
 def _subsample_indices(size: int, subsample_size: int, rng_key: Any = None) -> jax.Array:
     """Draw ``subsample_size`` of the indices 0, ..., size - 1 without replacement."""
-    if rng_key is None and _PYRO_STACK.handlers:
-        rng_key = request_key()
     if rng_key is None:
         raise UsageError(
             "Missing random key to generate subsample indices. Algorithms like HMC/NUTS do not support subsampling. "

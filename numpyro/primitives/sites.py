@@ -151,7 +151,7 @@ def param(name: str, init_value: Any = None, **kwargs: Any) -> Any:
 
 
 def _initialize(name: str, init_value: Callable[[Any], Any], **kwargs: Any) -> Any:
-    rng_key = request_key() if _PYRO_STACK.handlers else None
+    rng_key = request_key()
     if rng_key is None:
         raise UsageError(
             f"The param site '{name}' has a callable initial value, which needs a random key; run the model under a "

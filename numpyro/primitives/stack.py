@@ -160,10 +160,7 @@ def default_process_message(msg: dict[str, Any]) -> None:
 
 
 def draw(name: str, fn: Distribution, *, rng_key: Any, sample_shape: tuple[int, ...] = (), **options: Any) -> Any:
-    """Draw from ``fn`` for the site ``name``; without a key, with the key of the seed handler around, if there is."""
-    if rng_key is None and _PYRO_STACK.handlers:
-        # A `block` between here and the seed handler hides the site, but never the request for a key.
-        rng_key = request_key()
+    """Draw from ``fn`` for the site ``name``, or say that a key is missing."""
     if rng_key is not None:
         return fn(rng_key=rng_key, sample_shape=sample_shape, **options)
     try:
@@ -177,6 +174,8 @@ def draw(name: str, fn: Distribution, *, rng_key: Any, sample_shape: tuple[int, 
 
 def request_key() -> Any:
     """Ask the handlers for a random key; ``None`` where no seed handler is active."""
+    if not _PYRO_STACK.handlers:
+        return None
     msg = {
         "type": "prng_key",
         "fn": lambda rng_key: rng_key,

@@ -45,7 +45,7 @@ class CircularReparam(Reparam):
         while hasattr(support, "base_constraint"):
             support = support.base_constraint
         if support is not constraints.circular:
-            raise self._unsupported(name, fn, "a distribution on the circle, such as VonMises,")
+            raise self._unsupported(name, fn, "a distribution on the circle, such as VonMises")
         unwrapped = sample(f"{name}_unwrapped", _Unwrapped(fn))
         value = jnp.remainder(unwrapped + math.pi, 2 * math.pi) - math.pi
         factor(f"{name}_factor", fn.log_prob(value))
