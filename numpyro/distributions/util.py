@@ -1,6 +1,6 @@
 """Functions that families share, under the names that the interface gives them.
 
-Shapes, masks and validation come from this room; matrices, special functions and random numbers from :mod:`numpyro.ops`.
+Shapes, masks and validation come from this room; matrices, special functions, random numbers from :mod:`numpyro.ops`.
 """
 
 from numpyro.distributions._lazy import lazy_property
