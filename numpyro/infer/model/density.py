@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 
+from numpyro._errors import UsageError
 from numpyro._typing import Array, PyTree
+from numpyro.distributions import constraints
 from numpyro.distributions._shapes import scale_and_mask, sum_rightmost
-from numpyro.distributions.transforms import biject_to
+from numpyro.distributions.transforms import IdentityTransform, biject_to
 from numpyro.primitives import Messenger, get_mask
 
 Site = dict[str, Any]
 """A message of a sample site, as a trace holds it."""
+
+_SITES = frozenset({"sample", "param", "plate", "mutable", "deterministic"})
 
 
 def is_latent(site: Site) -> bool:
@@ -57,40 +63,64 @@ def check_log_prob_shape(site: Site, log_prob: Array) -> None:
 
 def trace_log_density(model_trace: dict[str, Site]) -> Array:
     """The sum of the log probabilities of all sample sites of a trace."""
-    total: Any = 0.0
+    terms = []
     for site in model_trace.values():
         if site["type"] == "sample":
             log_prob = site_log_prob(site)
             check_log_prob_shape(site, log_prob)
-            total = total + jnp.sum(log_prob)
-    return jnp.asarray(total)
+            terms.append(total(log_prob))
+    return sum(terms[1:], terms[0]) if terms else jnp.zeros(())
+
+
+def total(log_prob: Any) -> Array:
+    """The sum of all entries, which for a scalar takes no operation."""
+    return log_prob if jnp.ndim(log_prob) == 0 else jnp.sum(log_prob)
 
 
 class AtUnconstrained(Messenger):
-    """Runs a model with the values of its latent sites given by unconstrained values.
+    """Runs a model with the values of its latent sites, and of params, given by unconstrained values.
 
-    :param values: unconstrained values by site name.
+    :param values: unconstrained values by site name. Sites that are neither random nor params take them as they are.
+    :raises ValueError: (and ``AssertionError``) for a discrete site, or a value of another shape than the site's.
 
-    Afterwards ``log_dets`` holds :math:`\\log|\\det T'(z)|` by site, a scalar each; it is scaled and masked as the log
-    probability of the site is, since it is part of the density of the unconstrained value.
+    Afterwards ``log_dets`` holds :math:`\\log|\\det T'(z)|` by site where it is not 0, a scalar each; it is scaled and
+    masked as the log probability of the site is, since it is part of the density of the unconstrained value.
     """
 
-    def __init__(self, fn: Callable | None = None, values: dict[str, PyTree] | None = None) -> None:
+    def __init__(self, fn: Callable | None = None, values: Mapping[str, PyTree] | None = None) -> None:
         self.values = values or {}
         self.log_dets: dict[str, Array] = {}
         super().__init__(fn)
 
     def process_message(self, msg: Site) -> None:
-        if not is_latent(msg) or msg["value"] is not None or msg["name"] not in self.values:
+        if msg["type"] not in _SITES or msg["name"] not in self.values:
             return
+        unconstrained = self.values[msg["name"]]
+        if is_latent(msg) and msg["value"] is None:
+            msg["value"] = self._latent(msg, unconstrained)
+        elif msg["type"] == "param":
+            transform = biject_to(msg["kwargs"].get("constraint", constraints.real))
+            msg["value"] = jax.tree.map(transform, unconstrained)
+        elif msg["type"] != "sample":
+            msg["value"] = unconstrained
+
+    def _latent(self, msg: Site, unconstrained: Any) -> Any:
         name, fn = msg["name"], msg["fn"]
-        unconstrained = self.values[name]
+        if fn.support.is_discrete:
+            raise UsageError(f"Continuous inference cannot handle discrete sample site '{name}' ({type(fn).__name__}).")
         transform = biject_to(fn.support)
+        expected = tuple(transform.inverse_shape(fn.shape(msg["kwargs"]["sample_shape"])))
+        if np.shape(unconstrained) != expected:
+            raise UsageError(
+                f"The unconstrained value of site '{name}' ({type(fn).__name__}) must have shape {expected}, but has "
+                f"shape {np.shape(unconstrained)}. For a batch of values use jax.vmap."
+            )
         value, intermediates = transform.call_with_intermediates(unconstrained)
-        log_det = transform.log_abs_det_jacobian(unconstrained, value, intermediates)
-        log_det = sum_rightmost(log_det, jnp.ndim(log_det) - jnp.ndim(value) + fn.event_dim)
-        self.log_dets[name] = jnp.sum(scale_and_mask(log_det, msg["scale"], get_mask()))
-        msg["value"] = value
+        if not isinstance(transform, IdentityTransform):
+            log_det = transform.log_abs_det_jacobian(unconstrained, value, intermediates)
+            log_det = sum_rightmost(log_det, jnp.ndim(log_det) - jnp.ndim(value) + fn.event_dim)
+            self.log_dets[name] = total(scale_and_mask(log_det, msg["scale"], get_mask()))
+        return value
 
 
 class ToUnconstrained(Messenger):

@@ -16,10 +16,11 @@ import numpy as np
 
 from numpyro._errors import UsageError
 from numpyro._typing import Array, CondIndepStackFrame, Key, PyTree, Shape
-from numpyro.distributions.transforms import biject_to
+from numpyro.distributions.transforms import Transform, biject_to
 from numpyro.handlers import seed, substitute, trace
 from numpyro.infer.model.arguments import Arguments
-from numpyro.infer.model.density import AtUnconstrained, Prototype, ToUnconstrained, is_latent, trace_log_density
+from numpyro.infer.model.density import Prototype, ToUnconstrained, is_latent
+from numpyro.infer.model.evaluate import log_density_at, trace_at, values_of
 from numpyro.infer.model.observations import count_outside, raise_outside
 from numpyro.infer.program import Program, compiled_programs, is_traced, jit
 
@@ -41,7 +42,9 @@ class Site(NamedTuple):
     """What inference knows of one site before any value is known.
 
     ``shape`` and ``dtype`` are of the (constrained) value, ``unconstrained_shape`` is ``None`` for sites that are
-    observed, discrete or not random. ``plates`` are the frames that the site stands in, ``infer`` its configuration.
+    observed, discrete or not random. ``transform`` is the bijection onto the support of a continuous latent site,
+    ``None`` where it depends on run-time values. ``plates`` are the frames that the site stands in, ``infer`` its
+    configuration; ``is_subsampled`` marks plates that draw a subsample.
     """
 
     name: str
@@ -53,6 +56,8 @@ class Site(NamedTuple):
     is_observed: bool
     is_discrete: bool
     unconstrained_shape: Shape | None
+    transform: Transform | None
+    is_subsampled: bool
     infer: dict[str, Any]
 
 
@@ -151,28 +156,39 @@ class ModelView:
                 "discrete sites (DiscreteHMCGibbs, MixedHMC)."
             )
 
+    def require_whole_plates(self, algorithm: str) -> None:
+        """Raise where plates of the model draw subsamples, which ``algorithm`` would hold fixed."""
+        names = ", ".join(f"'{site.name}'" for site in self.sites.values() if site.is_subsampled)
+        if names:
+            raise UsageError(
+                f"{algorithm} does not support subsampling, but these plates draw a subsample: {names}. Leave out their "
+                "subsample_size, fix their indices with numpyro.handlers.substitute, or use SVI or HMCECS."
+            )
+
+    @property
+    def fixed_transforms(self) -> dict[str, Transform] | None:
+        """The bijections of all latent sites, if none depends on values of others and no site is deterministic."""
+        transforms = {name: site.transform for name, site in self.latent.items()}
+        if None in transforms.values() or any(site.kind == "deterministic" for site in self.sites.values()):
+            return None
+        return transforms  # type: ignore[return-value]
+
     def trace_at(self, data: PyTree, unconstrained: dict[str, Array]) -> tuple[dict[str, Any], dict[str, Array]]:
         """The trace of the model at unconstrained values, and the log determinants by site."""
         args, kwargs = self.arguments.rebuild(data[1])
-        with trace() as model_trace, seed(rng_seed=data[0]), AtUnconstrained(values=unconstrained) as point:
-            self.model(*args, **kwargs)
-        return model_trace, point.log_dets
+        return trace_at(self.model, args, kwargs, unconstrained, data[0])
 
     def log_density(self, data: PyTree, unconstrained: dict[str, Array]) -> Array:
         """:math:`\\log \\pi(z)`, the log density of the unconstrained values, Jacobian terms included; a scalar."""
-        model_trace, log_dets = self.trace_at(data, unconstrained)
-        return trace_log_density(model_trace) + sum(log_dets.values())
+        args, kwargs = self.arguments.rebuild(data[1])
+        return log_density_at(self.model, args, kwargs, unconstrained, data[0])
 
     def constrain(
         self, data: PyTree, unconstrained: dict[str, Array], *, deterministic: bool = False
     ) -> dict[str, PyTree]:
         """The constrained values of the latent sites; with ``deterministic=True`` those of deterministic sites too."""
         model_trace, _ = self.trace_at(data, unconstrained)
-        return {
-            name: site["value"]
-            for name, site in model_trace.items()
-            if name in unconstrained or (deterministic and site["type"] == "deterministic")
-        }
+        return values_of(model_trace, unconstrained, deterministic=deterministic)
 
     def unconstrain(self, data: PyTree, constrained: dict[str, Array]) -> dict[str, Array]:
         """The unconstrained values of latent sites whose constrained values are given."""
@@ -199,9 +215,7 @@ def _describe_site(site: dict[str, Any]) -> Site:
     is_array = hasattr(value, "shape") or np.isscalar(value)
     support = site["fn"].support if kind == "sample" else None
     is_discrete = support is not None and bool(support.is_discrete)
-    unconstrained_shape = None
-    if support is not None and is_latent(site) and not is_discrete:
-        unconstrained_shape = tuple(biject_to(support).inverse_shape(jnp.shape(value)))
+    transform = biject_to(support) if support is not None and is_latent(site) and not is_discrete else None
     return Site(
         name=site["name"],
         kind=kind,
@@ -211,7 +225,9 @@ def _describe_site(site: dict[str, Any]) -> Site:
         plates=tuple(site.get("cond_indep_stack", ())),
         is_observed=bool(site.get("is_observed", False)),
         is_discrete=is_discrete,
-        unconstrained_shape=unconstrained_shape,
+        unconstrained_shape=None if transform is None else tuple(transform.inverse_shape(jnp.shape(value))),
+        transform=None if is_traced(transform) else transform,
+        is_subsampled=kind == "plate" and site["kwargs"].get("rng_key") is not None,
         infer=dict(site.get("infer", {})),
     )
 
