@@ -38,6 +38,19 @@ def eight_schools() -> Splits:
     return {"train": (_column(rows, "effect", float), _column(rows, "error", float))}
 
 
+def radon() -> Splits:
+    """Radon in 919 houses of Minnesota: county ``(919,)`` of 85, floor, log activity, log uranium of the soil.
+
+    The floor is 0 where the measurement was made in the basement and 1 on the first floor. Activities are in pCi/L,
+    with 0.1 added before the logarithm, since some are 0. The EPA's survey of 1986/87, as in Gelman and Hill (2006),
+    chapter 12.
+    """
+    rows = _packaged_rows("radon.csv")
+    _, county = np.unique(_column(rows, "county", str), return_inverse=True)
+    log_radon = np.log(_column(rows, "activity", float) + 0.1)
+    return {"train": (county, _column(rows, "floor", int), log_radon, np.log(_column(rows, "uranium", float)))}
+
+
 def baseball() -> Splits:
     """Times at bat and hits ``(18, 2)``, and the players' names; train: the first 45 times, test: the season 1970.
 

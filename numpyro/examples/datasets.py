@@ -1,6 +1,6 @@
 """Well-known data sets as arrays, whole or in mini-batches.
 
-Eight schools, baseball, lynx and hare, and the admissions of Berkeley are files of the package. The others are
+Eight schools, baseball, radon, lynx and hare, and the admissions of Berkeley are files of the package. The others are
 downloaded when they are first asked for, into the folder ``DATA_DIR`` (the environment variable ``NUMPYRO_DATA_DIR``,
 by default ``numpyro`` in the user's cache folder).
 
@@ -39,6 +39,7 @@ __all__ = [
     "MNIST",
     "MORTALITY",
     "NINE_MERS",
+    "RADON",
     "SP500",
     "UCBADMIT",
     "dset",
@@ -88,6 +89,7 @@ MNIST = dset(
 )
 MORTALITY = dset("mortality", [_hosted("simulated_mortality.csv")])
 NINE_MERS = dset("9mers", [_hosted("9mers_data.pkl")])
+RADON = dset("radon", [])
 SP500 = dset("SP500", [_hosted("SP500.csv")])
 UCBADMIT = dset("ucbadmit", [_hosted("UCBadmit.csv")])
 
@@ -95,6 +97,7 @@ _PACKAGED: dict[str, Callable[[], _readers.Splits]] = {
     BASEBALL.name: _readers.baseball,
     EIGHT_SCHOOLS.name: _readers.eight_schools,
     LYNXHARE.name: _readers.lynx_hare,
+    RADON.name: _readers.radon,
     UCBADMIT.name: _readers.ucb_admissions,
 }
 _DOWNLOADED: dict[str, Callable[..., _readers.Splits]] = {

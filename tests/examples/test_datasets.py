@@ -30,6 +30,7 @@ from numpyro.examples.datasets import (
     MNIST,
     MORTALITY,
     NINE_MERS,
+    RADON,
     SP500,
     UCBADMIT,
     dset,
@@ -45,6 +46,16 @@ def arrays(name, split="train", **options):
 
 
 # Files of the package
+
+
+def test_radon() -> None:
+    county, floor, log_radon, log_uranium = arrays(RADON)
+    assert county.shape == floor.shape == log_radon.shape == log_uranium.shape == (919,)
+    assert set(np.asarray(county)) == set(range(85)) and set(np.asarray(floor)) == {0, 1}
+    assert floor.sum() == 153  # one house in six was measured above its basement
+    assert np.all(np.isfinite(log_radon)) and log_radon.min() > -2.4  # log(0.1) where no activity was found
+    for c in range(85):  # uranium is measured by county
+        assert len(set(np.asarray(log_uranium)[np.asarray(county) == c])) == 1
 
 
 def test_eight_schools_are_those_of_rubin():
