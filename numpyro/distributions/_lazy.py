@@ -25,6 +25,8 @@ class lazy_property:
     12.56
     """
 
+    __module__ = "numpyro.distributions.util"
+
     def __init__(self, wrapped: Callable[[Any], Any]) -> None:
         self.wrapped = wrapped
         functools.update_wrapper(self, wrapped)  # type: ignore[arg-type]

@@ -45,19 +45,18 @@ def _reshape(x: ArrayLike, shape: Shape) -> Any:
 
 
 def sum_rightmost(x: ArrayLike, dim: int) -> Any:
-    """Sum out the ``dim`` rightmost dimensions; with a negative ``dim``, all but the ``-dim`` leftmost ones.
+    """Sum out the ``dim`` rightmost dimensions.
 
-    :param x: array of at least ``|dim|`` dimensions.
-    :param dim: number of dimensions.
-    :return: the sum; ``x`` itself when ``dim`` is 0.
+    :param x: array.
+    :param dim: number of dimensions; none are summed where it is not positive.
+    :return: array of ``dim`` dimensions less.
+    :raises ValueError: when ``x`` has fewer dimensions.
     """
-    if dim == 0:
+    if dim <= 0:
         return x
-    rank = np.ndim(x)
-    axes = range(rank - dim, rank) if dim > 0 else range(-dim, rank)
-    if dim > rank:
+    if dim > np.ndim(x):
         raise ValueError(f"sum_rightmost cannot sum {dim} dimensions of an array of shape {np.shape(x)}.")
-    return jnp.sum(x, axis=tuple(axes))
+    return jnp.sum(x, axis=tuple(range(-dim, 0)))
 
 
 def is_identically_zero(x: Any) -> bool:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from numpyro._errors import UsageError
@@ -25,8 +26,7 @@ _SHOWN = 3  # how many of the offending values a message shows
 
 
 def concrete(x: Any) -> NumpyArray | None:
-    """``x`` as a NumPy array, or ``None`` where its values cannot be read: a tracer, a sharded array, no array at
-    all."""
+    """``x`` as a NumPy array, or ``None`` where its values cannot be read: a tracer, on other hosts, no array."""
     if isinstance(x, jax.Array):
         if isinstance(x, jax.core.Tracer) or not x.is_fully_addressable:
             return None
@@ -34,14 +34,17 @@ def concrete(x: Any) -> NumpyArray | None:
     return np.asarray(x) if isinstance(x, (bool, int, float, complex, np.ndarray, np.generic)) else None
 
 
-def failing(constraint: Any, x: NumpyArray) -> NumpyArray | None:
-    """A boolean array that is ``True`` where ``x`` violates the constraint, or ``None`` when it does nowhere.
-
-    ``None`` as well where the constraint cannot tell: its own bounds are tracers.
-    """
+def violations(constraint: Any, x: NumpyArray) -> NumpyArray | None:
+    """A boolean array, ``True`` where ``x`` violates the constraint; ``None`` where its own bounds are tracers."""
     with np.errstate(all="ignore"):
         satisfied = concrete(constraint(x))
-    return None if satisfied is None or satisfied.all() else ~satisfied.astype(bool)
+    return None if satisfied is None else ~satisfied.astype(bool)
+
+
+def failing(constraint: Any, x: NumpyArray) -> NumpyArray | None:
+    """As :func:`violations`, and ``None`` where there is none."""
+    bad = violations(constraint, x)
+    return bad if bad is not None and bad.any() else None
 
 
 def describe(x: NumpyArray, bad: NumpyArray) -> str:
@@ -53,6 +56,7 @@ def describe(x: NumpyArray, bad: NumpyArray) -> str:
     for place in places[:_SHOWN]:
         event = x[tuple(place)]
         text = str(event) if np.ndim(event) == 0 else np.array2string(event, threshold=8, precision=4, separator=", ")
+        text = " ".join(text.split())
         shown.append(f"{text} at {place.tolist()}" if place.size else text)
     more = ", ..." if len(places) > _SHOWN else ""
     return f"{len(places)} of {bad.size} values ({', '.join(shown)}{more})"
@@ -121,34 +125,48 @@ def check_value_shape(owner: Any, value: Any, components: bool = False) -> None:
         )
 
 
-def outside_support(owner: Any, value: Any, stacklevel: int = 3) -> NumpyArray | None:
+def outside_support(owner: Any, value: Any, stacklevel: int = 4) -> NumpyArray | None:
     """Warn of concrete values outside the support, and tell where they are.
 
-    :return: boolean array over the batch dimensions of ``value``, ``True`` outside; ``None`` when there is none, or
-        where the values or the bounds of the support are not known.
+    :return: boolean array over the batch dimensions of ``value``, ``True`` outside; ``None`` where the values or the
+        bounds of the support cannot be read.
     """
     x = concrete(value)
-    support = owner.support
-    if x is None or support is None or x.ndim < support.event_dim:
+    if x is None or owner.support is None:
         return None
-    bad = failing(support, x)
-    if bad is not None:
-        where = f"{type(owner).__name__}: expected {support!r}, violated by {describe(x, bad)}."
+    bad = violations(owner.support, x)
+    if bad is not None and bad.any():
+        where = f"{type(owner).__name__}: expected {owner.support!r}, violated by {describe(x, bad)}."
         warnings.warn(f"{OUT_OF_SUPPORT} {where}", stacklevel=stacklevel)
     return bad
 
 
 def validate_sample(log_prob_fn: F) -> F:
-    """Decorate ``log_prob(self, value)`` with the checks of ``value``, where ``self`` validates.
+    """Decorate the ``log_prob(self, value)`` of a family with the checks of ``value``, where ``self`` validates.
 
     A value whose shape does not fit is an error. For concrete values outside the support there is a warning, and their
-    log density is -inf. Values under ``jit`` cannot be looked at, and nothing is added to the program: where the
-    formula itself does not give -inf outside the support, ``log_prob`` has to.
+    log density is -inf. Values under ``jit`` cannot be looked at, and nothing is added to the program: the formulas of
+    families give -inf outside the support by themselves.
 
     :param log_prob_fn: the method.
     :return: the method with checks.
     """
+    return _with_checks(log_prob_fn, select=False)
 
+
+def validate_sample_and_select(log_prob_fn: F) -> F:
+    """Decorate a user's ``log_prob(self, value)`` with the checks of ``value``, where ``self`` validates.
+
+    A value whose shape does not fit is an error. For concrete values outside the support there is a warning. Outside
+    the support the log density is -inf, whatever the formula says there, under ``jit`` as well.
+
+    :param log_prob_fn: the method.
+    :return: the method with checks.
+    """
+    return _with_checks(log_prob_fn, select=True)
+
+
+def _with_checks(log_prob_fn: F, select: bool) -> F:
     @functools.wraps(log_prob_fn)
     def log_prob(self: Any, value: Any, *args: Any, **kwargs: Any) -> Any:
         if not self._validate_args:
@@ -156,6 +174,8 @@ def validate_sample(log_prob_fn: F) -> F:
         check_value_shape(self, value)
         bad = outside_support(self, value)
         result = log_prob_fn(self, value, *args, **kwargs)
-        return result if bad is None else jax.numpy.where(bad, -np.inf, result)
+        if bad is None and select and self.support is not None:
+            return jnp.where(self.support(value), result, -jnp.inf)
+        return result if bad is None or not bad.any() else jnp.where(bad, -jnp.inf, result)
 
     return log_prob  # type: ignore[return-value]

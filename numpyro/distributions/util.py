@@ -11,7 +11,7 @@ from numpyro.distributions._shapes import (
     scale_and_mask,
     sum_rightmost,
 )
-from numpyro.distributions._validation import validate_sample
+from numpyro.distributions._validation import validate_sample_and_select as validate_sample
 from numpyro.ops.linalg import (
     add_diag,
     cholesky_of_inverse,

@@ -233,6 +233,13 @@ def test_transforming_a_transformed_distribution_chains() -> None:
     np.testing.assert_allclose(d.log_prob(2.0), st.lognorm(1.0, loc=1, scale=2).logpdf(2.0), rtol=1e-5)
 
 
+def test_transformed_density_vanishes_where_the_transform_does_not_lead() -> None:
+    parts = [transforms.ExpTransform(), transforms.AffineTransform(1.0, 2.0, domain=constraints.positive)]
+    d = dist.TransformedDistribution(NORMAL.expand((2,)).to_event(1), parts)
+    log_prob = jax.jit(d.log_prob)(np.array([[2.0, 3.0], [2.0, 0.5]]))
+    assert np.isfinite(log_prob[0]) and log_prob[1] == -np.inf
+
+
 @pytest.mark.parametrize("scale", [2.0, -2.0])
 def test_cdf_and_icdf_follow_the_direction_of_transforms(scale: float) -> None:
     d = dist.TransformedDistribution(
@@ -475,11 +482,18 @@ def test_wrong_values_warn_and_say_which() -> None:
 
 def test_nothing_is_looked_at_under_jit() -> None:
     assert jax.jit(lambda s: dist.Normal(0.0, s).scale)(-1.0) == -1.0
-    assert np.isfinite(jax.jit(lambda w: Window(w).log_prob(5.0))(1.0))
+    assert np.isfinite(jax.jit(lambda x: dist.Normal(0.0, 1.0).log_prob(x))(5.0))
     with pytest.raises(ValueError, match="strict"):
         jax.jit(lambda s: dist.Normal(0.0, s).validate_args())(1.0)
     with pytest.raises(ValueError, match="scale"):  # a constant can be looked at even there
         jax.jit(lambda: dist.Normal(0.0, -1.0).loc)()
+
+
+def test_a_users_density_vanishes_outside_the_support_under_jit_too() -> None:
+    density = jax.jit(lambda width, x: Window(width).log_prob(x))
+    np.testing.assert_allclose(density(2.0, np.array([-1.0, 1.0, 3.0])), [-np.inf, -np.log(2.0), -np.inf], rtol=1e-6)
+    with validation_enabled(False):
+        assert jax.jit(lambda x: Window(2.0).log_prob(x))(3.0) > -np.inf
 
 
 def test_validation_can_be_turned_off_and_on() -> None:

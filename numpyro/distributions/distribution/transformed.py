@@ -124,7 +124,16 @@ class TransformedDistribution(Distribution):
             log_det = transform.log_abs_det_jacobian(x, y, more)
             log_prob = log_prob - sum_rightmost(log_det, event_dim - transform.domain.event_dim)
             y = x
-        return log_prob + sum_rightmost(self.base_dist.log_prob(y), event_dim - self.base_dist.event_dim)
+        log_prob = log_prob + sum_rightmost(self.base_dist.log_prob(y), event_dim - self.base_dist.event_dim)
+        return log_prob if intermediates is not None else self._zero_density_outside(value, log_prob)
+
+    def _zero_density_outside(self, value: ArrayLike, log_prob: Array) -> Array:
+        """Minus infinity for numbers to which the transforms do not lead, and of which an inverse makes nan."""
+        support = self.support
+        part = getattr(support, "base_constraint", support)
+        if part is constraints.real or part.event_dim > 0:
+            return log_prob
+        return jnp.where(support(value), log_prob, -jnp.inf)
 
     @property
     def mean(self) -> Array:
