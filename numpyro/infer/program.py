@@ -18,6 +18,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax import lax
 from jax.extend import core as jex_core
 
 from numpyro._typing import PyTree
@@ -147,6 +148,11 @@ class Program:
 def is_traced(tree: PyTree) -> bool:
     """Whether any leaf is a tracer: the run is part of a user's ``jit``, ``vmap`` or ``grad``."""
     return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(tree))
+
+
+def in_jit() -> bool:
+    """Whether operations are being recorded by a trace around us, even those on concrete values."""
+    return isinstance(lax.add(np.int32(0), np.int32(0)), jax.core.Tracer)
 
 
 def jit(fn: Callable[..., PyTree], *, top_level: bool = True) -> Callable[..., PyTree]:

@@ -6,11 +6,14 @@ for every algorithm:
 
 1. ``arguments``: a model's arguments, cut into arrays that a program takes at run time and values that shape it;
 2. ``density``: the log density of a trace, and the handlers that run a model at a given unconstrained point;
+   ``evaluate``: models run with them;
 3. ``view``: :class:`ModelView`, the sites of a model with the density and the maps between the unconstrained and the
    constrained values of its latent sites;
 4. ``layout``: unconstrained values as one flat vector;
 5. ``observations``: data held against the supports of their distributions;
-6. ``initial``: a starting point with a finite density, or an error that says which site has none.
+6. ``initial``: a starting point with a finite density, or an error that says which site has none; ``start``: the
+   search for one as a compiled program;
+7. ``draws``: a function of a model mapped over many draws, in one compiled program.
 
 Let :math:`x` be the latent values, :math:`x = T(z)` with :math:`z` unconstrained and :math:`T` the bijection that
 ``biject_to`` has for the support of each site. Then

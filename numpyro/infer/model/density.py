@@ -78,17 +78,24 @@ def total(log_prob: Any) -> Array:
 
 
 class AtUnconstrained(Messenger):
-    """Runs a model with the values of its latent sites, and of params, given by unconstrained values.
+    """Runs a model with the values of its latent sites given by unconstrained values.
 
-    :param values: unconstrained values by site name. Sites that are neither random nor params take them as they are.
+    :param values: unconstrained values by site name. Sites that are not random take theirs as they are.
+    :param constrain_params: params have unconstrained values, too.
     :raises ValueError: (and ``AssertionError``) for a discrete site, or a value of another shape than the site's.
 
     Afterwards ``log_dets`` holds :math:`\\log|\\det T'(z)|` by site where it is not 0, a scalar each; it is scaled and
     masked as the log probability of the site is, since it is part of the density of the unconstrained value.
     """
 
-    def __init__(self, fn: Callable | None = None, values: Mapping[str, PyTree] | None = None) -> None:
+    def __init__(
+        self,
+        fn: Callable | None = None,
+        values: Mapping[str, PyTree] | None = None,
+        constrain_params: bool = False,
+    ) -> None:
         self.values = values or {}
+        self.constrain_params = constrain_params
         self.log_dets: dict[str, Array] = {}
         super().__init__(fn)
 
@@ -98,7 +105,7 @@ class AtUnconstrained(Messenger):
         unconstrained = self.values[msg["name"]]
         if is_latent(msg) and msg["value"] is None:
             msg["value"] = self._latent(msg, unconstrained)
-        elif msg["type"] == "param":
+        elif msg["type"] == "param" and self.constrain_params:
             transform = biject_to(msg["kwargs"].get("constraint", constraints.real))
             msg["value"] = jax.tree.map(transform, unconstrained)
         elif msg["type"] != "sample":

@@ -11,6 +11,7 @@ from numpyro.distributions import constraints
 from numpyro.distributions.transforms import Transform, biject_to
 from numpyro.handlers import seed, substitute, trace
 from numpyro.infer.model.density import AtUnconstrained, Site, is_latent, trace_log_density
+from numpyro.primitives.stack import request_key
 
 
 class KeysForTheRest(seed):
@@ -18,23 +19,35 @@ class KeysForTheRest(seed):
 
     def process_message(self, msg: Site) -> None:
         if is_latent(msg) and msg["value"] is None and msg["kwargs"].get("rng_key") is None:
-            raise UsageError(
-                f"The latent site '{msg['name']}' ({type(msg['fn']).__name__}) has no value: give values of all latent "
-                "sites, by their names, or observe the site, or run the model under numpyro.handlers.seed to draw it."
-            )
+            # Only a seed handler of the user's, outside of this one, may have the site drawn.
+            key = request_key() if self.rng_key is None else None
+            if key is None:
+                raise UsageError(
+                    f"The latent site '{msg['name']}' ({type(msg['fn']).__name__}) has no value: give values of all "
+                    "latent sites, by their names, or observe the site, or draw it under numpyro.handlers.seed."
+                )
+            msg["kwargs"]["rng_key"] = key
         super().process_message(msg)
 
 
 def trace_at(
-    model: Callable, args: tuple, kwargs: Mapping[str, Any], unconstrained: Mapping[str, PyTree], rng_key: Key | None
+    model: Callable,
+    args: tuple,
+    kwargs: Mapping[str, Any],
+    unconstrained: Mapping[str, PyTree],
+    rng_key: Key | None,
+    *,
+    constrain_params: bool = False,
 ) -> tuple[dict[str, Site], dict[str, Array]]:
-    """The trace of a model at unconstrained values of its latent sites and params.
+    """The trace of a model at unconstrained values of its latent sites.
 
     :param rng_key: key of what else the model draws, ``None`` where it draws nothing else.
+    :param constrain_params: params that have a value have an unconstrained one, too.
     :return: the trace, and the log determinants of the bijections, a scalar for each latent site.
     :raises ValueError: (and ``AssertionError``) naming a latent site that has no value, or one of another shape.
     """
-    with trace() as model_trace, KeysForTheRest(rng_seed=rng_key), AtUnconstrained(values=unconstrained) as point:
+    point = AtUnconstrained(values=unconstrained, constrain_params=constrain_params)
+    with trace() as model_trace, KeysForTheRest(rng_seed=rng_key), point:
         model(*args, **kwargs)
     return model_trace, point.log_dets
 
@@ -77,4 +90,3 @@ def transforms_of(model_trace: Mapping[str, Site]) -> dict[str, Transform]:
         elif site["type"] == "param":
             transforms[name] = biject_to(site["kwargs"].get("constraint", constraints.real))
     return transforms
-

@@ -46,7 +46,8 @@ def initial_candidate(
         finite = jnp.isfinite(potential) & jnp.all(jnp.isfinite(grad)) & jnp.all(jnp.isfinite(flat))
         return _Attempt(state.tried + 1, rng_key, flat, potential, grad, finite)
 
-    shapes = jax.eval_shape(lambda key: (draw(key), *potential_and_grad(draw(key))), rng_key)
+    flat_shape = jax.eval_shape(draw, rng_key)
+    shapes = (flat_shape, *jax.eval_shape(potential_and_grad, flat_shape))
     flat, potential, grad = (jnp.zeros(a.shape, a.dtype) for a in shapes)
     last = lax.while_loop(
         lambda state: (state.tried < tries) & ~state.finite,
@@ -56,24 +57,58 @@ def initial_candidate(
     return last.flat, last.potential, last.grad, last.finite
 
 
+def value_and_gradient(fn: Callable[[Array], Array], forward_mode: bool) -> Callable[[Array], tuple[Array, Array]]:
+    """A scalar function of a vector with its gradient, in reverse mode or, one direction at a time, in forward mode."""
+    if not forward_mode:
+        return jax.value_and_grad(fn)
+
+    def forward(x: Array) -> tuple[Array, Array]:
+        if x.size == 0:
+            return fn(x), x
+        directions = jnp.eye(x.shape[0], dtype=x.dtype)
+        return jax.vmap(lambda v: jax.jvp(fn, (x,), (v,)), out_axes=(None, 0))(directions)
+
+    return forward
+
+
+class Start(NamedTuple):
+    """A starting point: unconstrained values, the potential energy there, its gradient, and whether all are finite."""
+
+    unconstrained: dict[str, Array]
+    potential_energy: Array
+    gradient: dict[str, Array]
+    is_valid: Array
+
+
 def find_initial(
     view: ModelView,
+    data: PyTree,
     rng_key: Key,
-    potential_and_grad: Callable[[PyTree, dict[str, Array]], tuple[Array, dict[str, Array]]],
-    draw: Callable[[PyTree, Key], dict[str, Array]],
-) -> tuple[dict[str, Array], Array, dict[str, Array], Array]:
-    """As :func:`initial_candidate`, over dictionaries of unconstrained values and the data of ``view``."""
+    strategy: Callable,
+    *,
+    forward_mode: bool = False,
+    validate_grad: bool = True,
+) -> Start:
+    """Draw starting points by an initialization strategy until one is valid, at most ``MAX_TRIES`` times. Pure.
+
+    :param data: the run-time data of ``view``.
+    :param validate_grad: whether the gradient must be finite, too; otherwise it is not computed, and is 0.
+    """
     layout = Layout(view.prototype)
-    data = view.data(rng_key)
 
-    def flat_potential(flat: Array) -> tuple[Array, Array]:
-        potential, grad = potential_and_grad(data, layout.unravel(flat))
-        return potential, layout.ravel(grad)
+    def potential(flat: Array) -> Array:
+        return -view.log_density(data, layout.unravel(flat))
 
-    flat, potential, grad, finite = initial_candidate(
-        flat_potential, lambda key: layout.ravel(draw(data, key)), rng_key, MAX_TRIES
+    def potential_alone(flat: Array) -> tuple[Array, Array]:
+        return potential(flat), jnp.zeros_like(flat)
+
+    flat, energy, gradient, is_valid = initial_candidate(
+        value_and_gradient(potential, forward_mode) if validate_grad else potential_alone,
+        lambda key: layout.ravel(view.draw_initial(data, key, strategy)),
+        rng_key,
+        MAX_TRIES,
     )
-    return layout.unravel(flat), potential, layout.unravel(grad), finite
+    return Start(layout.unravel(flat), energy, layout.unravel(gradient), is_valid)
 
 
 def explain_no_start(view: ModelView, data: PyTree, unconstrained: dict[str, Any]) -> str:

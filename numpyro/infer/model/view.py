@@ -161,8 +161,8 @@ class ModelView:
         names = ", ".join(f"'{site.name}'" for site in self.sites.values() if site.is_subsampled)
         if names:
             raise UsageError(
-                f"{algorithm} does not support subsampling, but these plates draw a subsample: {names}. Leave out their "
-                "subsample_size, fix their indices with numpyro.handlers.substitute, or use SVI or HMCECS."
+                f"{algorithm} does not support subsampling, but these plates draw a subsample: {names}. Leave out "
+                "their subsample_size, fix their indices with numpyro.handlers.substitute, or use SVI or HMCECS."
             )
 
     @property
