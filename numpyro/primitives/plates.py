@@ -81,8 +81,7 @@ class plate(Messenger):
             "name": self.name,
             "args": (self.size, subsample_size),
             "kwargs": {"rng_key": None},
-            # An array of NumPy's, handed over: no computation, whatever the size.
-            "value": jnp.asarray(np.arange(self.size)) if whole else None,
+            "value": _all_indices(self.size) if whole else None,
             "scale": 1.0,
             "cond_indep_stack": [],
         }
@@ -214,6 +213,11 @@ def _as_int(name: str, what: str, value: Any) -> int:
             f"{what} of the plate '{name}' must be an integer, but got {value!r} of type {type(value).__name__}; "
             f"{remedy}."
         ) from None
+
+
+def _all_indices(size: int) -> jax.Array:
+    # A small array is handed over as it is, which compiles nothing; a large one must not become a compiled-in constant.
+    return jnp.asarray(np.arange(size)) if size <= 4096 else jnp.arange(size)
 
 
 def _subsample_indices(size: int, subsample_size: int, rng_key: Any = None) -> jax.Array:
