@@ -6,6 +6,7 @@ Matrices stand in the last two dimensions, vectors in the last one; all others a
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -17,20 +18,12 @@ from numpyro._typing import Array, ArrayLike
 _LONGEST_DOT = 128  # below this length one product with a triangle of ones is faster than a scan of log(n) steps
 
 
-def cumulative_sum(x: Array) -> Array:
-    """Return the cumulative sums along the last dimension, as one matrix product where that is short.
+def exclusive_cumulative_sum(x: Array) -> Array:
+    """Return the sums of all that stands before each element along the last dimension; they begin with 0.
 
-    :param x: floating-point array of shape ``(..., n)``.
+    :param x: floating-point array of shape ``(..., n)``, finite.
     :return: array of the same shape.
     """
-    n = x.shape[-1]
-    if n > _LONGEST_DOT:
-        return jnp.cumsum(x, axis=-1)
-    return jnp.matmul(x, np.triu(np.ones((n, n), x.dtype)), precision=lax.Precision.HIGHEST)
-
-
-def exclusive_cumulative_sum(x: Array) -> Array:
-    """Return the sums of all that stands before each element along the last dimension; they begin with 0."""
     n = x.shape[-1]
     if n > _LONGEST_DOT:
         return jnp.cumsum(x, axis=-1) - x
@@ -141,7 +134,7 @@ def cholesky_update(L: ArrayLike, x: ArrayLike, coef: ArrayLike = 1) -> Array:
     rest = jnp.broadcast_to(x, (*batch, n)).astype(dtype)
     scale = jnp.broadcast_to(jnp.asarray(coef, dtype), batch)
 
-    def step(carry: tuple[Array, Array], inputs: tuple[Array, Array]) -> tuple[tuple[Array, Array], Array]:
+    def step(carry: tuple[Array, Array], inputs: tuple[Any, Array]) -> tuple[tuple[Array, Array], Array]:
         rest, scale = carry
         j, column = inputs
         pivot, w = column[..., j], rest[..., j]

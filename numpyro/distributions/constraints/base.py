@@ -61,8 +61,6 @@ class _SingletonConstraint(ParameterFreeConstraint):
     """A parameter-free constraint that has one instance only, through copies, pickles and JAX's transformations too."""
 
     _instance: ClassVar[Any] = None
-    pytree_data_fields = ()
-    pytree_aux_fields = ()
 
     def __new__(cls) -> Self:
         if cls.__dict__.get("_instance") is None:

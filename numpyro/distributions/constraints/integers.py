@@ -122,8 +122,8 @@ class _Multinomial(Constraint):
 
     def feasible_like(self, prototype: ArrayLike) -> Any:
         first = np.eye(1, np.shape(prototype)[-1], dtype=int)[0]
-        total = self.upper_bound if np.ndim(self.upper_bound) == 0 else self.upper_bound[..., None]
-        return filled_like(prototype, total * first, _integer_dtype(prototype))
+        counts = evaluate(lambda xp, total: total[..., None] * first, self.upper_bound)
+        return filled_like(prototype, counts, _integer_dtype(prototype))
 
 
 integer_interval = _IntegerInterval

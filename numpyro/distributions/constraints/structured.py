@@ -49,8 +49,8 @@ class _IndependentConstraint(Constraint):
         if isinstance(base_constraint, _IndependentConstraint):
             reinterpreted_batch_ndims += base_constraint.reinterpreted_batch_ndims
             base_constraint = base_constraint.base_constraint
-        self.base_constraint = base_constraint
-        self.reinterpreted_batch_ndims = int(reinterpreted_batch_ndims)
+        self.base_constraint: Constraint = base_constraint
+        self.reinterpreted_batch_ndims: int = int(reinterpreted_batch_ndims)
 
     @property
     def event_dim(self) -> int:  # type: ignore[override]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from typing import Any, ClassVar
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -27,8 +27,8 @@ class Transform(Record):
     :ivar bijective: whether different arguments have different values.
     """
 
-    domain: ClassVar[Constraint] | Any = constraints.real
-    codomain: ClassVar[Constraint] | Any = constraints.real
+    domain: Any = constraints.real
+    codomain: Any = constraints.real
     bijective: bool = True
     _inverse_of_self: Any = None
 

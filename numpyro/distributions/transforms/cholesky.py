@@ -163,7 +163,7 @@ class LowerCholeskyAffine(Transform):
     def __call__(self, x: Any) -> Array:
         x = as_float(x)
         product = jnp.matmul(self.scale_tril, x[..., None], precision=lax.Precision.HIGHEST)
-        return self.loc + product[..., 0]
+        return jnp.add(self.loc, product[..., 0])
 
     def _inverse(self, y: Any) -> Array:
         rest = as_float(y) - self.loc

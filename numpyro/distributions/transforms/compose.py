@@ -153,8 +153,8 @@ class IndependentTransform(Transform):
         if isinstance(base_transform, IndependentTransform):
             reinterpreted_batch_ndims += base_transform.reinterpreted_batch_ndims
             base_transform = base_transform.base_transform
-        self.base_transform = base_transform
-        self.reinterpreted_batch_ndims = int(reinterpreted_batch_ndims)
+        self.base_transform: Transform = base_transform
+        self.reinterpreted_batch_ndims: int = int(reinterpreted_batch_ndims)
 
     @property
     def domain(self) -> Constraint:  # type: ignore[override]

@@ -104,14 +104,16 @@ def _image(domain: Constraint, function: Any, *, increasing: bool) -> Constraint
         low, high = function(domain.lower_bound), function(domain.upper_bound)
         kind = constraints.open_interval if isinstance(domain, constraints.open_interval) else constraints.interval
         return kind(low, high) if increasing else kind(high, low)
-    if isinstance(domain, constraints.greater_than | constraints.less_than):
-        above = isinstance(domain, constraints.greater_than)
-        bound = function(domain.lower_bound if above else domain.upper_bound)
-        if is_exp and not above:
+    above, below = constraints.greater_than, constraints.less_than
+    if isinstance(domain, constraints.greater_than_eq | constraints.less_than_eq):
+        above, below = constraints.greater_than_eq, constraints.less_than_eq
+    if isinstance(domain, constraints.greater_than):
+        return (above if increasing else below)(function(domain.lower_bound))
+    if isinstance(domain, constraints.less_than):
+        bound = function(domain.upper_bound)
+        if is_exp:
             return constraints.interval(0.0, bound)
-        if above is increasing:
-            return (constraints.greater_than_eq if domain._closed else constraints.greater_than)(bound)
-        return (constraints.less_than_eq if domain._closed else constraints.less_than)(bound)
+        return (below if increasing else above)(bound)
     raise NotImplementedError(
         f"the image of the domain {domain!r} is not known: give a domain among real, half-lines, intervals, and"
         " independent ones of these."
@@ -163,10 +165,10 @@ class AffineTransform(Transform):
         return jnp.sign(self.scale) if isinstance(self.scale, jax.Array) else np.sign(self.scale)
 
     def __call__(self, x: Any) -> Array:
-        return self.loc + self.scale * jnp.asarray(x)
+        return jnp.add(self.loc, self.scale * jnp.asarray(x))
 
     def _inverse(self, y: Any) -> Array:
-        return (jnp.asarray(y) - self.loc) / self.scale
+        return jnp.divide(jnp.asarray(y) - self.loc, self.scale)
 
     def log_abs_det_jacobian(self, x: Any, y: Any, intermediates: Any = None) -> Array:
         shape = self.forward_shape(np.shape(x))

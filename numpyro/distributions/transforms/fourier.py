@@ -61,7 +61,8 @@ class RealFastFourierTransform(Transform):
     def log_abs_det_jacobian(self, x: Any, y: Any, intermediates: Any = None) -> Array:
         # Of N coefficients, those of the frequencies 0 and 1/2 in all dimensions are real, with rows of norm sqrt(N) in
         # the matrix of the map; all others have two rows, cosine and sine, of norm sqrt(N / 2).
-        batch, sizes = self._split(np.shape(x))
+        check_rank(self, np.shape(x), self.transform_ndims)
+        batch, sizes = np.shape(x)[: -self.transform_ndims], np.shape(x)[-self.transform_ndims :]
         total = math.prod(sizes)
         own_mirror_image = math.prod(2 - size % 2 for size in sizes)
         value = total * math.log(total) / 2 - (total - own_mirror_image) * math.log(2) / 2

@@ -22,7 +22,7 @@ from numpyro.distributions.transforms.base import (
 from numpyro.distributions.transforms.compose import ComposeTransform
 from numpyro.distributions.transforms.elementwise import ExpTransform, SigmoidTransform
 from numpyro.distributions.transforms.registry import biject_to
-from numpyro.ops.linalg import cumulative_sum, exclusive_cumulative_sum
+from numpyro.ops.linalg import exclusive_cumulative_sum
 
 
 def _tiny(x: Array) -> float:
@@ -110,7 +110,7 @@ class SimplexToOrderedTransform(Transform):
 
     def __call__(self, x: Any) -> Array:
         x = as_float(x)
-        return self._anchor() + jnp.log(cumulative_sum(x)[..., :-1]) - jnp.log(_sums_after(x)[..., :-1])
+        return self._anchor() + jnp.log(jnp.cumsum(x, axis=-1)[..., :-1]) - jnp.log(_sums_after(x)[..., :-1])
 
     def _inverse(self, y: Any) -> Array:
         below = jax.nn.sigmoid(as_float(y) - self._anchor())
@@ -147,7 +147,7 @@ class L1BallTransform(ParameterFreeTransform):
         # |t| / (1 - |t|) = |y_i| / rest_i, where rest_i is what |y_1|, ..., |y_i| leave of 1.
         size = jnp.abs(as_float(y))
         eps = float(jnp.finfo(size.dtype).eps)
-        rest = jnp.maximum(1 - cumulative_sum(size), eps * jnp.maximum(size, eps))
+        rest = jnp.maximum(1 - jnp.cumsum(size, axis=-1), eps * jnp.maximum(size, eps))
         return jnp.sign(y) * jnp.log1p(2 * size / rest) / 2
 
     def log_abs_det_jacobian(self, x: Any, y: Any, intermediates: Any = None) -> Array:
@@ -178,7 +178,7 @@ class OrderedTransform(ParameterFreeTransform):
     def __call__(self, x: Any) -> Array:
         x = as_float(x)
         check_rank(self, x.shape, 1)
-        return cumulative_sum(jnp.concatenate([x[..., :1], jnp.exp(x[..., 1:])], axis=-1))
+        return jnp.cumsum(jnp.concatenate([x[..., :1], jnp.exp(x[..., 1:])], axis=-1), axis=-1)
 
     def _inverse(self, y: Any) -> Array:
         y = as_float(y)
