@@ -14,7 +14,7 @@ from numpyro.infer.hmc.state import HMCState
 from numpyro.infer.hmc.transition import HMCAlgorithm, Tuning
 from numpyro.infer.mcmc.sampler import Sampler, record
 from numpyro.infer.model import InitializationError, ModelView, initial_candidate
-from numpyro.infer.model.initial import MAX_TRIES, no_start_error
+from numpyro.infer.model.initial import MAX_TRIES, no_start_error, value_and_gradient
 from numpyro.infer.model.layout import Layout
 from numpyro.infer.program import Program
 
@@ -46,19 +46,6 @@ class Data(NamedTuple):
     draw: tuple[Any, ...]
     postprocess: tuple[Any, ...]
     model: PyTree
-
-
-def value_and_gradient(fn: Callable[[Array], Array], forward_mode: bool) -> Callable[[Array], tuple[Array, Array]]:
-    """A scalar function of a vector with its gradient, in reverse mode or, one direction at a time, in forward mode."""
-    if not forward_mode:
-        return jax.value_and_grad(fn)
-
-    def forward(x: Array) -> tuple[Array, Array]:
-        directions = jnp.eye(x.shape[0], dtype=x.dtype)
-        value, gradient = jax.vmap(lambda v: jax.jvp(fn, (x,), (v,)), out_axes=(None, 0))(directions)
-        return value, gradient
-
-    return forward
 
 
 class HMCSampler(Sampler):

@@ -22,7 +22,7 @@ from numpyro.infer.model.arguments import Arguments
 from numpyro.infer.model.density import Prototype, ToUnconstrained, is_latent
 from numpyro.infer.model.evaluate import log_density_at, trace_at, values_of
 from numpyro.infer.model.observations import count_outside, raise_outside
-from numpyro.infer.program import Program, compiled_programs, is_traced, jit
+from numpyro.infer.program import Program, compiled_programs, in_jit, is_traced, jit
 
 logger = logging.getLogger("numpyro")
 _arrays_must_be_traced: ContextVar[bool] = ContextVar("arrays_must_be_traced", default=False)
@@ -115,7 +115,7 @@ class ModelView:
 
         :raises ValueError: naming the sites, how many observations are outside and the first few.
         """
-        if not self._outside.out_shape or is_traced((self._outside.consts, self.arguments.arrays)):
+        if not self._outside.out_shape or is_traced((self._outside.consts, self.arguments.arrays)) or in_jit():
             return
         count = compiled_programs.get(("observations", self._outside.key), lambda: jit(self._outside.without_consts()))
         counts = count(self._outside.consts, self.arguments.arrays)
