@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 from collections.abc import Iterator
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -17,6 +18,8 @@ import pytest
 def _fresh_caches() -> Iterator[None]:
     """Compiled programs live for one file of tests: shared within it, and not piling up over a whole run."""
     yield
+    if "numpyro.infer.program" in sys.modules:
+        sys.modules["numpyro.infer.program"].compiled_programs.clear()
     jax.clear_caches()
     gc.collect()
 

@@ -26,6 +26,7 @@ LAYERS = [
     ["numpyro.distributions"],
     ["numpyro.primitives"],
     ["numpyro.handlers"],
+    ["numpyro.infer.program"],
     [
         "numpyro.infer.initialization",
         "numpyro.infer.model",
@@ -33,7 +34,6 @@ LAYERS = [
         "numpyro.infer.reparam",
         "numpyro.infer.util",
     ],
-    ["numpyro.infer.program"],
     ["numpyro.infer.mcmc"],
     ["numpyro.infer.adaptation"],
     ["numpyro.infer.hmc", "numpyro.infer.hmc_util"],
