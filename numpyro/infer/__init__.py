@@ -10,15 +10,19 @@ from numpyro.infer.initialization import (
     init_to_value,
 )
 from numpyro.infer.mcmc import MCMC
+from numpyro.infer.util import Predictive, initialize_model, log_likelihood
 
 __all__ = [
     "HMC",
     "MCMC",
     "NUTS",
+    "Predictive",
     "init_to_feasible",
     "init_to_mean",
     "init_to_median",
     "init_to_sample",
     "init_to_uniform",
     "init_to_value",
+    "initialize_model",
+    "log_likelihood",
 ]
