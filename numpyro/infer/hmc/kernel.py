@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from numpyro._errors import UsageError
 from numpyro._typing import Array, Key, PyTree
 from numpyro.infer.adaptation import window_ends
 from numpyro.infer.hmc.mass_matrix import DenseMass, build_metric, first_inverse_mass_matrix
@@ -22,7 +23,7 @@ from numpyro.infer.hmc.transition import HMCAlgorithm, Tuning
 from numpyro.infer.initialization import init_to_uniform
 from numpyro.infer.mcmc.kernel import MCMCKernel
 from numpyro.infer.model import ModelView
-from numpyro.util import is_prng_key
+from numpyro.util import is_prng_key, not_jax_tracer
 
 
 class HMC(MCMCKernel):
@@ -227,10 +228,17 @@ class HMC(MCMCKernel):
         if self._potential_fn is not None:
             if init_params is None:
                 raise ValueError("Valid value of `init_params` must be provided with `potential_fn`.")
+            for leaf in jax.tree.leaves(init_params):
+                if not jnp.issubdtype(jnp.result_type(leaf), jnp.floating):
+                    raise TypeError(
+                        f"`init_params` must hold real numbers, got {jnp.result_type(leaf)}: write 0.0 for 0."
+                    )
             potential_fn = self._potential_fn
             return Target(init_params, (), lambda data, z: potential_fn(z), None, lambda data, z: z, None)
         view = self._view(model_args, model_kwargs)
         view.check_observations()
+        if init_params is not None:
+            _check_position(init_params, view.prototype)
         return Target(
             prototype=view.prototype,
             data=view.data(rng_key),
@@ -245,8 +253,9 @@ class HMC(MCMCKernel):
     def _tuning(self, num_warmup: int, mass: AdaptedMetric) -> Tuning:
         depth = self._max_tree_depth or (0, 0)
         schedule = Schedule(np.int32(num_warmup), window_ends(num_warmup))
+        step_size = self._step_size
         return Tuning(
-            step_size=np.asarray(self._step_size, jnp.result_type(float)),
+            step_size=np.asarray(step_size, jnp.result_type(float)) if not_jax_tracer(step_size) else step_size,
             inverse_mass_matrix=first_inverse_mass_matrix(self._inverse_mass_matrix, mass),
             target_accept_prob=self._target_accept_prob,
             trajectory_length=self._trajectory_length,
@@ -355,6 +364,24 @@ class NUTS(HMC):
 
     def _check_lengths(self) -> None:
         """Trajectories have no set length."""
+
+
+def _check_position(init_params: PyTree, prototype: dict[str, jax.ShapeDtypeStruct]) -> None:
+    """Raise where ``init_params`` are not values of all latent sites in their unconstrained shapes."""
+    if not isinstance(init_params, dict):
+        raise UsageError(f"`init_params` must be a dictionary of values by site, got {type(init_params).__name__}.")
+    missing, unknown = sorted(prototype.keys() - init_params), sorted(init_params.keys() - prototype)
+    if missing or unknown:
+        raise UsageError(
+            f"`init_params` must have an unconstrained value for each latent site, {sorted(prototype)}; missing: "
+            f"{missing}, unknown: {unknown}. To give some of them, use init_strategy=init_to_value(values=...)."
+        )
+    for name, expected in prototype.items():
+        if np.shape(init_params[name]) != expected.shape:
+            raise UsageError(
+                f"`init_params` of site '{name}' must have its unconstrained shape {expected.shape}, "
+                f"got {np.shape(init_params[name])}."
+            )
 
 
 HMC.__module__ = NUTS.__module__ = "numpyro.infer.hmc"

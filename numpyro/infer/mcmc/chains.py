@@ -15,6 +15,7 @@ import numpy as np
 from numpyro._typing import PyTree
 from numpyro.infer.mcmc.engine import Plan, Programs
 from numpyro.infer.mcmc.progress import Progress
+from numpyro.infer.mcmc.settings import thread_settings, thread_settings_as
 from numpyro.infer.program import is_traced
 
 
@@ -156,9 +157,15 @@ def _on_threads(driver: Driver, data: PyTree, states: list[PyTree], bars: list[P
         workers = min(len(states), os.cpu_count() or 1)
     for data_here, state in zip(placed, states, strict=False):
         driver.programs.chunk(data_here, state, Plan(0, 0, 1))  # compile before threads ask for it at once
+    settings = thread_settings()
+
+    def advance(*arguments: Any) -> Any:
+        with thread_settings_as(settings):
+            return driver.advance(*arguments)
+
     with ThreadPoolExecutor(workers, thread_name_prefix="numpyro-chain") as pool:
         futures = [
-            pool.submit(driver.advance, placed[i % len(placed)], state, bar)
+            pool.submit(advance, placed[i % len(placed)], state, bar)
             for i, (state, bar) in enumerate(zip(states, bars, strict=True))
         ]
         try:

@@ -114,4 +114,15 @@ class MCMCKernel(ABC):
         return None
 
 
+_PROTOCOL = ("get_constrain_fn", "init", "postprocess_fn", "sample", "sample_field")
+
+
+def speaks_for(kernel: MCMCKernel) -> bool:
+    """Whether ``kernel.sampler`` stands for the methods of ``kernel``: no subclass of its class overrides any."""
+    classes = type(kernel).__mro__
+    owner = next(i for i, cls in enumerate(classes) if "sampler" in vars(cls))
+    overriding = [vars(kernel), *(vars(cls) for cls in classes[:owner])]
+    return not any(name in attributes for attributes in overriding for name in _PROTOCOL)
+
+
 MCMCKernel.__module__ = "numpyro.infer.mcmc"

@@ -17,6 +17,7 @@ from numpyro.infer.mcmc.chains import Phase
 from numpyro.infer.mcmc.engine import Plan
 from numpyro.infer.mcmc.kernel import MCMCKernel
 from numpyro.infer.mcmc.run import ChainRun
+from numpyro.infer.mcmc.settings import thread_settings_as
 from numpyro.infer.model.view import require_run_time_arrays
 from numpyro.util import is_prng_key
 
@@ -75,6 +76,8 @@ class MCMC:
         _require_integer("num_samples", num_samples, 1)
         _require_integer("num_chains", num_chains, 1)
         _require_integer("thinning", thinning, 1)
+        if num_samples < thinning:
+            raise ValueError(f"num_samples must not be less than thinning, got {num_samples} and thinning={thinning}.")
         if progress_rate is not None:
             _require_integer("progress_rate", progress_rate, 1)
         if not callable(chain_method) and chain_method not in CHAIN_METHODS:
@@ -134,7 +137,8 @@ class MCMC:
     ) -> None:
         """Run warm-up, unless :meth:`warmup` has or :attr:`post_warmup_state` was set, and sampling.
 
-        :param rng_key: a key, or a batch of ``num_chains`` keys.
+        :param rng_key: a key, or a batch of ``num_chains`` keys. Where sampling goes on from an earlier state, the key
+            replaces that state's.
         :param args: arguments of the model.
         :param extra_fields: further fields of the state to collect, see the kernel's state; dots reach into nested
             states, as in ``"adapt_state.step_size"``.
@@ -274,7 +278,10 @@ def _flatten_chains(tree: PyTree, group_by_chain: bool) -> PyTree:
     def flatten(leaf: Any) -> Array:
         if not group_by_chain:
             leaf = leaf.reshape((leaf.shape[0] * leaf.shape[1], *leaf.shape[2:]))
-        return jnp.asarray(leaf)
+        is_wide = isinstance(leaf, np.ndarray) and leaf.dtype.itemsize == 8
+        # Draws of a run in double precision stay so, wherever they are asked for.
+        with thread_settings_as({"enable_x64": True} if is_wide else {}):
+            return jnp.asarray(leaf)
 
     return jax.tree.map(flatten, tree)
 

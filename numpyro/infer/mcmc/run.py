@@ -14,7 +14,7 @@ from numpyro._errors import UsageError
 from numpyro._typing import Key, PyTree
 from numpyro.infer.mcmc.chains import Driver, Phase, run_separately, run_together, stack_chains
 from numpyro.infer.mcmc.engine import Chains, Programs, buffer_rows, compile_programs
-from numpyro.infer.mcmc.kernel import MCMCKernel
+from numpyro.infer.mcmc.kernel import MCMCKernel, speaks_for
 from numpyro.infer.mcmc.progress import Progress, is_shown
 from numpyro.infer.mcmc.sampler import KernelSampler, Sampler
 from numpyro.infer.program import is_traced
@@ -60,9 +60,14 @@ class ChainRun:
         one_key = rng_key[0] if batched_keys else rng_key
         one_params = _first(init_params)
 
-        sampler = self.kernel.sampler(
-            self.num_warmup, one_params, args, kwargs, rng_key=one_key, postprocess_fn=self.postprocess_fn
-        )
+        if state is not None:
+            state = self._with_keys(state, one_key, keys, chains)
+
+        sampler = None
+        if speaks_for(self.kernel):
+            sampler = self.kernel.sampler(
+                self.num_warmup, one_params, args, kwargs, rng_key=one_key, postprocess_fn=self.postprocess_fn
+            )
         if sampler is not None:
             one_state = jax.eval_shape(sampler.init, sampler.data, one_key, one_params)
         else:
@@ -107,12 +112,26 @@ class ChainRun:
         together = self.chain_method == "vectorized" or (traced and self.chain_method == "parallel")
         return Chains.BATCHED if together and self.num_chains > 1 else Chains.SEPARATE
 
+    def _with_keys(self, state: PyTree, one_key: Key, keys: Key | None, chains: Chains) -> PyTree:
+        """The state to go on from, with the keys of this run; a lone chain takes the run's key as its own."""
+        if "rng_key" not in getattr(state, "_fields", ()):
+            return state
+        if chains is Chains.ENSEMBLE:
+            return state._replace(rng_key=one_key)
+        if keys is None:
+            keys = _add_axis(one_key) if self.num_chains == 1 else self._split(one_key)
+        return state._replace(rng_key=keys)
+
+    def _split(self, one_key: Key) -> Key:
+        """A key for each chain."""
+        return jax.vmap(jax.random.fold_in, (None, 0))(one_key, jnp.arange(self.num_chains))
+
     def _init_by_protocol(
         self, one_key: Key, keys: Key | None, args: tuple, kwargs: dict[str, Any], init_params: PyTree, chains: Chains
     ) -> PyTree:
         """First states by the kernel's own ``init``, with a leading axis of chains."""
         if keys is None:
-            keys = jax.vmap(jax.random.fold_in, (None, 0))(one_key, jnp.arange(self.num_chains))
+            keys = self._split(one_key)
         if chains is Chains.ENSEMBLE:
             return self.kernel.init(keys, self.num_warmup, init_params, args, kwargs)
         states = [
@@ -163,7 +182,7 @@ class ChainRun:
     ) -> Result:
         """Hand the run of one chain, in one piece, to a callable chain method."""
         if keys is None:
-            keys = jax.vmap(jax.random.fold_in, (None, 0))(one_key, jnp.arange(self.num_chains))
+            keys = self._split(one_key)
         driver = self._driver(programs, 0)
 
         def run_one(arguments: tuple) -> Result:
