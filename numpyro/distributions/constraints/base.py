@@ -89,7 +89,7 @@ def evaluate(check: Callable[..., Any], x: Any, *bounds: Any) -> Any:
         result = check(np, values, *(_in_precision_of(values, np.asarray(bound)) for bound in bounds))
     if not any(isinstance(value, jax.Array) for value in (x, *bounds)):
         return result
-    on_device = jnp.asarray(result)
+    on_device = jax.device_put(result)  # unlike jnp.asarray, never compiles
     return result if isinstance(on_device, jax.core.Tracer) else on_device
 
 
@@ -113,7 +113,7 @@ def filled_like(prototype: ArrayLike, value: Any, dtype: Any) -> Any:
     shape = lax.broadcast_shapes(np.shape(prototype), np.shape(value))
     if not _is_known(value):
         return jnp.broadcast_to(jnp.asarray(value, dtype), shape)
-    return jnp.asarray(np.broadcast_to(np.asarray(value, dtype), shape))
+    return jax.device_put(np.broadcast_to(np.asarray(value, dtype), shape))
 
 
 def unit_tolerance(dtype: Any) -> float:
