@@ -11,6 +11,7 @@ in nothing else that the sampler sees. Metrics are static objects; the matrices 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -54,7 +55,8 @@ class Metric(Protocol):
         """The inverse mass matrix to start from."""
 
 
-class DiagonalMetric(NamedTuple):
+@dataclass(frozen=True)
+class DiagonalMetric:
     """:math:`M` is diagonal; its parts are vectors of length ``size``."""
 
     size: int
@@ -76,7 +78,8 @@ class DiagonalMetric(NamedTuple):
         return jnp.ones(self.size, dtype)
 
 
-class DenseMetric(NamedTuple):
+@dataclass(frozen=True)
+class DenseMetric:
     """:math:`M` is a full matrix of ``size`` rows."""
 
     size: int
