@@ -17,6 +17,8 @@ from numpyro.distributions.conjugate import *  # noqa: F403
 from numpyro.distributions.conjugate import __all__ as _conjugate
 from numpyro.distributions.continuous import *  # noqa: F403
 from numpyro.distributions.continuous import __all__ as _continuous
+from numpyro.distributions.directional import *  # noqa: F403
+from numpyro.distributions.directional import __all__ as _directional
 from numpyro.distributions.discrete import *  # noqa: F403
 from numpyro.distributions.discrete import __all__ as _discrete
 from numpyro.distributions.distribution import (
@@ -52,5 +54,6 @@ __all__ = [
     "util",
     *_conjugate,
     *_continuous,
+    *_directional,
     *_discrete,
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax.numpy as jnp
 from jax import lax
 from jax.scipy.special import betainc
@@ -12,6 +14,7 @@ from numpyro.distributions._lazy import lazy_property
 from numpyro.distributions._maths import broadcast_to, softplus, where_inside, xlogy
 from numpyro.distributions._shapes import promote_shapes
 from numpyro.distributions._validation import check_key, validate_sample
+from numpyro.distributions.discrete.support import count_quantile
 from numpyro.distributions.distribution import Distribution
 from numpyro.ops.log_gamma import gammaln, gammaln_ratio
 from numpyro.ops.random import gamma_poisson
@@ -60,6 +63,10 @@ class GammaPoisson(Distribution):
         below = betainc(self.concentration, jnp.maximum(count, 0) + 1, self.rate / (self.rate + 1))
         return jnp.where(count < 0, 0.0, below)
 
+    def icdf(self, q: ArrayLike) -> Array:
+        """The smallest count at which ``cdf`` reaches ``q``, found by bisection."""
+        return count_quantile(self.cdf, q, self.mean, self.batch_shape)
+
     @property
     def mean(self) -> Array:
         return broadcast_to(self.concentration / self.rate, self.batch_shape)
@@ -90,6 +97,9 @@ class NegativeBinomial2(GammaPoisson):
         self._mean, self.concentration = promote_shapes(mean, concentration)
         batch_shape = lax.broadcast_shapes(jnp.shape(mean), jnp.shape(concentration))
         Distribution.__init__(self, batch_shape=batch_shape, validate_args=validate_args)
+
+    def get_args(self) -> dict[str, Any]:
+        return {"mean": self._mean, "concentration": self.concentration}
 
     @property
     def mean(self) -> Array:

@@ -110,7 +110,7 @@ def test_gradients_agree_with_finite_differences(case: Case) -> None:
         pairs = zip(jax.tree.leaves(gradient), jax.tree.leaves(steps), strict=True)
         terms = [np.sum(g * s) for g, s in pairs]
         assert np.isfinite(terms).all()
-        scale = max(1.0, *np.abs(terms))
+        scale = max([1.0, *np.abs(terms)])
         np.testing.assert_allclose(np.sum(terms) / scale, difference / scale, atol=1e-6)
 
 
@@ -121,7 +121,8 @@ def test_gradients_agree_with_finite_differences(case: Case) -> None:
 def test_draws_lie_in_the_support_and_have_its_dtype(case: Case, dtype: str) -> None:
     draws, d = facts(case, dtype)["draws"], case.example
     assert draws.shape[1:] == d.batch_shape + d.event_shape
-    expected = np.dtype("int64" if dtype == "float64" else "int32") if d.is_discrete else np.dtype(dtype)
+    floating = case.floating_draws or not d.is_discrete
+    expected = np.dtype(dtype if floating else "int64" if dtype == "float64" else "int32")
     assert draws.dtype == expected
     assert facts(case, dtype)["log_prob"].dtype == np.dtype(dtype)
     assert np.asarray(d.support(draws)).all()

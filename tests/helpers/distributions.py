@@ -12,11 +12,13 @@ import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy.special as sp
 import scipy.stats as st
 
 import numpyro.distributions as dist
@@ -42,6 +44,7 @@ class Case:
     marginals: Callable[..., list[Any]] | None = None
     static: dict[str, Any] = dataclasses.field(default_factory=dict)
     lacks: frozenset[str] = frozenset()
+    floating_draws: bool = False  # whole numbers, drawn as floating ones
     loose: float = 1.0  # factor on the tolerance of comparisons with the reference
 
     def __str__(self) -> str:
@@ -84,14 +87,177 @@ def batch(**params: Any) -> dict[str, Any]:
     return {name: np.asarray(value) for name, value in params.items()}
 
 
+def _categorical(probs: np.ndarray) -> Any:
+    """Categories have probabilities, and no moments."""
+    r = st.rv_discrete(values=(np.arange(len(probs)), probs))
+    return SimpleNamespace(
+        logpmf=r.logpmf, cdf=r.cdf, ppf=r.ppf, entropy=r.entropy, mean=lambda: np.nan, var=lambda: np.nan
+    )
+
+
+def _von_mises(loc: float, concentration: float) -> Any:
+    """Moments of angles are those of unit vectors."""
+    r = st.vonmises(concentration, loc)
+    resultant = sp.ive(1, concentration) / sp.ive(0, concentration)
+    return SimpleNamespace(logpdf=r.logpdf, entropy=r.entropy, mean=lambda: loc, var=lambda: 1 - resultant)
+
+
+def _multivariate_normal(loc: np.ndarray, covariance: np.ndarray) -> Any:
+    r = st.multivariate_normal(loc, covariance)
+    return SimpleNamespace(logpdf=r.logpdf, entropy=r.entropy, mean=lambda: loc, var=lambda: np.diag(covariance))
+
+
+def _projected_normal(concentration: np.ndarray) -> Any:
+    """On the circle, where the density is in closed form."""
+
+    def logpdf(x: np.ndarray) -> np.ndarray:
+        t = x @ concentration
+        return np.log(1 + t * st.norm.cdf(t) / st.norm.pdf(t)) - concentration @ concentration / 2 - np.log(2 * np.pi)
+
+    return SimpleNamespace(logpdf=logpdf, mean=lambda: concentration / np.linalg.norm(concentration))
+
+
 CASES = [
+    # on the line
     Case(dist.Normal, batch(loc=[0.3, -20.0], scale=[1.5, 0.2]), st.norm),
-    Case(dist.Bernoulli, batch(probs=[0.3, 0.85]), st.bernoulli, lacks=frozenset({"icdf"})),
+    Case(dist.Cauchy, batch(loc=[0.3, -5.0], scale=[1.5, 0.2]), st.cauchy),
+    Case(dist.StudentT, batch(df=[3.5, 40.0], loc=[0.3, -5.0], scale=[1.5, 0.2]), st.t),
+    Case(dist.Laplace, batch(loc=[0.3, -5.0], scale=[1.5, 0.2]), st.laplace),
+    Case(dist.Logistic, batch(loc=[0.3, -5.0], scale=[1.5, 0.2]), st.logistic),
+    Case(dist.Gumbel, batch(loc=[0.3, -5.0], scale=[1.5, 0.2]), st.gumbel_r),
+    # on the half line
+    Case(dist.HalfNormal, batch(scale=[1.5, 0.2]), lambda scale: st.halfnorm(0, scale)),
+    Case(dist.HalfCauchy, batch(scale=[1.5, 0.2]), lambda scale: st.halfcauchy(0, scale)),
+    Case(
+        dist.LogNormal, batch(loc=[0.3, -2.0], scale=[0.5, 0.2]), lambda loc, scale: st.lognorm(scale, 0, np.exp(loc))
+    ),
+    Case(dist.Exponential, batch(rate=[1.5, 0.2]), lambda rate: st.expon(0, 1 / rate)),
+    Case(dist.Gamma, batch(concentration=[0.7, 30.0], rate=[1.5, 0.2]), lambda a, b: st.gamma(a, 0, 1 / b)),
+    Case(dist.Chi2, batch(df=[1.5, 12.0]), st.chi2),
+    Case(dist.InverseGamma, batch(concentration=[4.5, 30.0], rate=[1.5, 0.2]), lambda a, b: st.invgamma(a, 0, b)),
+    Case(dist.Weibull, batch(scale=[1.5, 0.2], concentration=[0.7, 3.0]), lambda s, k: st.weibull_min(k, 0, s)),
+    Case(dist.Pareto, batch(scale=[1.3, 0.2], alpha=[4.5, 7.0]), lambda m, a: st.pareto(a, 0, m)),
+    # on an interval
+    Case(dist.Uniform, batch(low=[-1.0, 3.0], high=[2.0, 3.5]), lambda low, high: st.uniform(low, high - low)),
+    Case(dist.Beta, batch(concentration1=[0.7, 3.0], concentration0=[2.0, 5.0]), st.beta),
+    Case(
+        dist.BetaProportion,
+        batch(mean=[0.3, 0.8], concentration=[2.0, 7.0]),
+        lambda m, k: st.beta(m * k, (1 - m) * k),
+    ),
+    Case(
+        dist.VonMises, batch(loc=[0.3, -1.0], concentration=[0.5, 20.0]), _von_mises, lacks=frozenset({"cdf", "icdf"})
+    ),
+    # on vectors
     Case(
         dist.Dirichlet,
         batch(concentration=[[0.7, 2.0, 3.5], [5.0, 1.0, 0.9]]),
         st.dirichlet,
         marginals=lambda concentration: [st.beta(a, np.sum(concentration) - a) for a in concentration],
+    ),
+    *(
+        Case(
+            dist.MultivariateNormal,
+            batch(**{"loc": [[0.3, -1.0], [2.0, 0.5]], name: matrices}),
+            reference,
+            marginals=lambda loc, matrix, reference=reference: [
+                st.norm(m, np.sqrt(v)) for m, v in zip(loc, reference(loc, matrix).var(), strict=True)
+            ],
+        )
+        for name, matrices, reference in [
+            ("covariance_matrix", [[[2.0, 0.6], [0.6, 0.5]], [[1.0, -0.3], [-0.3, 1.5]]], _multivariate_normal),
+            (
+                "precision_matrix",
+                [[[2.0, 0.6], [0.6, 0.5]], [[1.0, -0.3], [-0.3, 1.5]]],
+                lambda loc, precision: _multivariate_normal(loc, np.linalg.inv(precision)),
+            ),
+            (
+                "scale_tril",
+                [[[1.4, 0.0], [0.4, 0.6]], [[1.0, 0.0], [-0.3, 1.2]]],
+                lambda loc, factor: _multivariate_normal(loc, factor @ factor.T),
+            ),
+        ]
+    ),
+    Case(
+        dist.ProjectedNormal,
+        batch(concentration=[[0.3, -1.0], [2.0, 0.5]]),
+        _projected_normal,
+        lacks=frozenset({"variance", "entropy"}),
+    ),
+    # on matrices
+    Case(
+        dist.LKJCholesky,
+        batch(concentration=[0.8, 2.5]),
+        static={"dimension": 3},
+        lacks=frozenset({"mean", "variance", "entropy", "infer_shapes"}),
+    ),
+    Case(
+        dist.LKJ,
+        batch(concentration=[0.8, 2.5]),
+        static={"dimension": 3},
+        lacks=frozenset({"variance", "entropy", "infer_shapes"}),
+    ),
+    # on 0 and 1, and on finitely many integers
+    Case(dist.BernoulliProbs, batch(probs=[0.3, 0.85]), st.bernoulli),
+    Case(dist.BernoulliLogits, batch(logits=[0.3, -2.0]), lambda x: st.bernoulli(sp.expit(x))),
+    Case(
+        dist.BinomialProbs,
+        batch(probs=[0.3, 0.85], total_count=[7, 7]),
+        lambda p, n: st.binom(n, p),
+        lacks=frozenset({"entropy"}),
+    ),
+    Case(
+        dist.BinomialLogits,
+        batch(logits=[0.3, -2.0], total_count=[30, 30]),
+        lambda x, n: st.binom(n, sp.expit(x)),
+        lacks=frozenset({"entropy"}),
+    ),
+    Case(dist.CategoricalProbs, batch(probs=[[0.35, 0.2, 0.45], [0.15, 0.0, 0.85]]), _categorical),
+    Case(
+        dist.CategoricalLogits,
+        batch(logits=[[0.3, 0.2, -5.0], [10.1, 10.0, 12.0]]),
+        lambda x: _categorical(sp.softmax(x)),
+    ),
+    Case(dist.DiscreteUniform, batch(low=[-3, -3], high=[1, 1]), lambda low, high: st.randint(low, high + 1)),
+    Case(
+        dist.MultinomialProbs,
+        batch(probs=[[0.35, 0.2, 0.45], [0.15, 0.0, 0.85]], total_count=[5, 40]),
+        lambda p, n: st.multinomial(n, p),
+        lacks=frozenset({"entropy"}),
+    ),
+    Case(
+        dist.MultinomialLogits,
+        batch(logits=[[0.3, 0.2, -5.0], [10.1, 10.0, 12.0]], total_count=[5, 40]),
+        lambda x, n: st.multinomial(n, sp.softmax(x)),
+        lacks=frozenset({"entropy"}),
+    ),
+    # on all counts
+    Case(dist.Poisson, batch(rate=[0.7, 30.0]), st.poisson, lacks=frozenset({"entropy"})),
+    Case(dist.GeometricProbs, batch(probs=[0.37, 0.85]), lambda p: st.geom(p, -1), floating_draws=True),
+    Case(dist.GeometricLogits, batch(logits=[0.3, -2.0]), lambda x: st.geom(sp.expit(x), -1), floating_draws=True),
+    Case(
+        dist.GammaPoisson,
+        batch(concentration=[0.7, 30.0], rate=[1.5, 2.0]),
+        lambda a, b: st.nbinom(a, b / (b + 1)),
+        lacks=frozenset({"entropy"}),
+    ),
+    Case(
+        dist.NegativeBinomial2,
+        batch(mean=[0.7, 30.0], concentration=[1.5, 2.0]),
+        lambda m, a: st.nbinom(a, a / (a + m)),
+        lacks=frozenset({"entropy"}),
+    ),
+    Case(
+        dist.NegativeBinomialProbs,
+        batch(total_count=[0.7, 30.0], probs=[0.3, 0.8]),
+        lambda n, p: st.nbinom(n, 1 - p),
+        lacks=frozenset({"entropy"}),
+    ),
+    Case(
+        dist.NegativeBinomialLogits,
+        batch(total_count=[0.7, 30.0], logits=[0.3, -2.0]),
+        lambda n, x: st.nbinom(n, sp.expit(-x)),
+        lacks=frozenset({"entropy"}),
     ),
 ]
 
@@ -118,9 +284,9 @@ def bounds(support: Any) -> tuple[np.ndarray, np.ndarray]:
 def quadrature(case: Case, n: int = 801) -> tuple[np.ndarray, np.ndarray]:
     """Nodes and weights, of shape ``(n, batch)``, that integrate over a support of single numbers, or sum over it.
 
-    Double exponential rule (Takahasi and Mori 1974): the trapezoidal rule in ``t`` after ``x = sinh(pi/2 sinh t)`` on
-    the line, ``exp(pi/2 sinh t)`` on a half line, ``tanh(pi/2 sinh t)`` on an interval, which takes heavy tails and
-    singular ends.
+    Double exponential rule (Takahasi and Mori 1974): the trapezoidal rule in ``t`` after ``x = exp(pi/2 sinh t)`` on a
+    half line, ``tanh(pi/2 sinh t)`` on an interval, which takes heavy tails and singular ends. The line is two half
+    lines that meet in the median, where a density may have a corner.
     """
     support = case.example.support
     lower, upper = (np.atleast_1d(bound) for bound in bounds(support))
@@ -128,7 +294,7 @@ def quadrature(case: Case, n: int = 801) -> tuple[np.ndarray, np.ndarray]:
         x = np.arange(20_000)[:, None] + np.where(np.isfinite(lower), lower, 0)
         return x, (x <= upper).astype(float)
     center, scale = np.zeros(1), np.ones(1)
-    if case.references:  # so that nodes are where the mass is
+    if case.references and hasattr(case.references[0], "ppf"):  # so that nodes are where the mass is
         low, center, high = (np.array([r.ppf(q) for r in case.references]) for q in (0.3, 0.5, 0.7))
         scale = high - low
     t = np.linspace(-4.5, 4.5, n)[:, None]
@@ -141,7 +307,8 @@ def quadrature(case: Case, n: int = 801) -> tuple[np.ndarray, np.ndarray]:
         return lower + scale * np.exp(u), scale * du * np.exp(u)
     if np.isfinite(upper).all():
         return upper - scale * np.exp(u), scale * du * np.exp(u)
-    return center + scale * np.sinh(u), scale * du * np.cosh(u)
+    distance, weight = scale * np.exp(u), scale * du * np.exp(u)
+    return np.concatenate([center - distance, center + distance]), np.concatenate([weight, weight])
 
 
 @functools.cache

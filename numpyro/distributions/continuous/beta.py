@@ -16,6 +16,7 @@ from numpyro.distributions._validation import check_key, validate_sample
 from numpyro.distributions.distribution import Distribution
 from numpyro.distributions.kl import kl_divergence
 from numpyro.ops.log_gamma import betaln
+from numpyro.ops.special import betaincinv
 
 
 class Beta(Distribution):
@@ -58,8 +59,6 @@ class Beta(Distribution):
         return betainc(self.concentration1, self.concentration0, jnp.clip(value, 0, 1))
 
     def icdf(self, q: ArrayLike) -> Array:
-        from numpyro.ops.special import betaincinv
-
         return betaincinv(self.concentration1, self.concentration0, q)
 
     def entropy(self) -> Array:
@@ -91,11 +90,19 @@ class BetaProportion(Beta):
     __module__ = "numpyro.distributions.continuous"
     arg_constraints = {"mean": constraints.open_interval(0.0, 1.0), "concentration": constraints.positive}
     support = constraints.unit_interval
+    pytree_data_fields = ("_mean",)
     reparametrized_params = ["mean", "concentration"]
 
     def __init__(self, mean: ArrayLike, concentration: ArrayLike, *, validate_args: bool | None = None) -> None:
-        self.concentration: Any = concentration
+        self._mean, self.concentration = promote_shapes(mean, concentration)
         super().__init__(mean * concentration, (1.0 - mean) * concentration, validate_args=validate_args)
+
+    def get_args(self) -> dict[str, Any]:
+        return {"mean": self._mean, "concentration": self.concentration}
+
+    @property
+    def mean(self) -> Array:
+        return broadcast_to(self._mean, self.batch_shape)
 
 
 @kl_divergence.register(Beta, Beta)

@@ -17,6 +17,7 @@ from numpyro.distributions.distribution import Distribution, TransformedDistribu
 from numpyro.distributions.kl import kl_divergence
 from numpyro.distributions.transforms import PowerTransform
 from numpyro.ops.log_gamma import gammaln, gammaln_ratio, log_poisson
+from numpyro.ops.special import gammaincinv
 
 
 def gamma_log_prob(value: ArrayLike, concentration: ArrayLike, rate: ArrayLike) -> Array:
@@ -62,8 +63,6 @@ class Gamma(Distribution):
         return gammainc(self.concentration, self.rate * jnp.maximum(value, 0))
 
     def icdf(self, q: ArrayLike) -> Array:
-        from numpyro.ops.special import gammaincinv
-
         return gammaincinv(self.concentration, q) / self.rate
 
     def entropy(self) -> Array:

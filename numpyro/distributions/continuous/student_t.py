@@ -13,6 +13,7 @@ from numpyro.distributions._shapes import promote_shapes
 from numpyro.distributions._validation import check_key, validate_sample
 from numpyro.distributions.distribution import Distribution
 from numpyro.ops.log_gamma import betaln, gammaln_ratio
+from numpyro.ops.special import betaincinv
 
 
 class StudentT(Distribution):
@@ -66,8 +67,6 @@ class StudentT(Distribution):
         return jnp.where(z > 0, 1 - tail, tail)
 
     def icdf(self, q: ArrayLike) -> Array:
-        from numpyro.ops.special import betaincinv
-
         q = jnp.asarray(q, jnp.result_type(float, q))
         tail = 2 * jnp.minimum(q, 1 - q)
         # 1 - x from its own equation: near the median x is close to 1

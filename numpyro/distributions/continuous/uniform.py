@@ -24,7 +24,10 @@ class Uniform(Distribution):
     """
 
     __module__ = "numpyro.distributions.continuous"
-    arg_constraints = {"low": constraints.dependent, "high": constraints.dependent}
+    arg_constraints = {
+        "low": constraints.dependent(is_discrete=False, event_dim=0),
+        "high": constraints.dependent(is_discrete=False, event_dim=0),
+    }
     reparametrized_params = ["low", "high"]
 
     def __init__(self, low: ArrayLike = 0.0, high: ArrayLike = 1.0, *, validate_args: bool | None = None) -> None:
@@ -62,10 +65,6 @@ class Uniform(Distribution):
     @property
     def variance(self) -> Array:
         return broadcast_to(jnp.square(self.high - self.low) / 12.0, self.batch_shape)
-
-    @classmethod
-    def infer_shapes(cls, low: Shape = (), high: Shape = ()) -> tuple[Shape, Shape]:  # type: ignore[override]
-        return lax.broadcast_shapes(low, high), ()
 
 
 @kl_divergence.register(Uniform, Uniform)

@@ -56,6 +56,9 @@ class BernoulliProbs(Distribution):
     def cdf(self, value: ArrayLike) -> Array:
         return jnp.where(jnp.less(value, 0), 0, jnp.where(jnp.less(value, 1), 1 - jnp.asarray(self.probs), 1))
 
+    def icdf(self, q: ArrayLike) -> Array:
+        return jnp.where(q > 1 - jnp.asarray(self.probs), 1.0, 0.0)
+
     @property
     def mean(self) -> Array:
         return broadcast_to(self.probs, self.batch_shape)
@@ -110,6 +113,9 @@ class BernoulliLogits(Distribution):
     def cdf(self, value: ArrayLike) -> Array:
         below = expit(-jnp.asarray(self.logits))
         return jnp.where(jnp.less(value, 0), 0, jnp.where(jnp.less(value, 1), below, 1))
+
+    def icdf(self, q: ArrayLike) -> Array:
+        return jnp.where(q > expit(-jnp.asarray(self.logits)), 1.0, 0.0)
 
     @property
     def mean(self) -> Array:

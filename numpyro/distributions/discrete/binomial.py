@@ -14,7 +14,7 @@ from numpyro.distributions._lazy import lazy_property
 from numpyro.distributions._maths import broadcast_to, require_one_of, where_inside, xlog1py, xlogy
 from numpyro.distributions._shapes import promote_shapes
 from numpyro.distributions._validation import check_key, validate_sample
-from numpyro.distributions.discrete.support import enumerate_range, logits_of_probs, static_bound
+from numpyro.distributions.discrete.support import count_quantile, enumerate_range, logits_of_probs, static_bound
 from numpyro.distributions.distribution import Distribution
 from numpyro.ops.log_gamma import log_binomial_coefficient
 from numpyro.ops.random import binomial
@@ -42,6 +42,10 @@ class _Binomial(Distribution):
         # P(X <= k) = I_{1-p}(n - k, k + 1)
         below = betainc(jnp.where(inside, n - count, 1), jnp.where(inside, count + 1, 1), 1 - jnp.asarray(self.probs))
         return jnp.where(inside, below, jnp.where(count < 0, 0.0, 1.0))
+
+    def icdf(self, q: ArrayLike) -> Array:
+        """The smallest count at which ``cdf`` reaches ``q``, found by bisection."""
+        return jnp.minimum(count_quantile(self.cdf, q, self.mean, self.batch_shape), self.total_count)
 
     @property
     def mean(self) -> Array:

@@ -60,6 +60,14 @@ class _Categorical(Distribution):
         """Not a number: categories have no variance."""
         return jnp.full(self.batch_shape, jnp.nan)
 
+    def cdf(self, value: ArrayLike) -> Array:
+        at_most = np.arange(self._size) <= jnp.expand_dims(value, -1)
+        return jnp.clip(jnp.sum(jnp.where(at_most, jnp.asarray(self.probs), 0.0), -1), 0, 1)
+
+    def icdf(self, q: ArrayLike) -> Array:
+        cumulative = jnp.cumsum(jnp.asarray(self.probs), -1)[..., :-1]
+        return jnp.sum(cumulative < jnp.expand_dims(q, -1), -1, dtype=jnp.result_type(float))
+
     def enumerate_support(self, expand: bool = True) -> Array:
         return enumerate_range(0, self._size - 1, self.batch_shape, expand)
 

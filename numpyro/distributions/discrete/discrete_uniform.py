@@ -25,7 +25,10 @@ class DiscreteUniform(Distribution):
     """
 
     __module__ = "numpyro.distributions.discrete"
-    arg_constraints = {"low": constraints.dependent, "high": constraints.dependent}
+    arg_constraints = {
+        "low": constraints.dependent(is_discrete=True, event_dim=0),
+        "high": constraints.dependent(is_discrete=True, event_dim=0),
+    }
     has_enumerate_support = True
 
     def __init__(self, low: ArrayLike = 0, high: ArrayLike = 1, *, validate_args: bool | None = None) -> None:

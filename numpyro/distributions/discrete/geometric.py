@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax.numpy as jnp
@@ -15,6 +16,12 @@ from numpyro.distributions._maths import broadcast_to, require_one_of, softplus,
 from numpyro.distributions._validation import check_key, validate_sample
 from numpyro.distributions.discrete.support import logits_of_probs
 from numpyro.distributions.distribution import Distribution
+
+
+def _quantile(cdf: Callable[[Array], Array], q: ArrayLike, hazard: Array) -> Array:
+    """The smallest count ``k`` with ``1 - exp(-hazard (k + 1)) >= q``, rounding errors put right."""
+    count = jnp.maximum(jnp.ceil(-jnp.log1p(-jnp.asarray(q)) / hazard), 1) - 1
+    return jnp.where((count > 0) & (cdf(count - 1) >= q), count - 1, count)
 
 
 class GeometricProbs(Distribution):
@@ -52,6 +59,9 @@ class GeometricProbs(Distribution):
     def cdf(self, value: ArrayLike) -> Array:
         trials = jnp.maximum(jnp.floor(value) + 1, 0)
         return -jnp.expm1(xlog1py(trials, -jnp.asarray(self.probs)))
+
+    def icdf(self, q: ArrayLike) -> Array:
+        return _quantile(self.cdf, q, -jnp.log1p(-jnp.asarray(self.probs)))
 
     def entropy(self) -> Array:
         p = jnp.asarray(self.probs)
@@ -106,6 +116,9 @@ class GeometricLogits(Distribution):
     def cdf(self, value: ArrayLike) -> Array:
         trials = jnp.maximum(jnp.floor(value) + 1, 0)
         return -jnp.expm1(-trials * softplus(jnp.asarray(self.logits)))
+
+    def icdf(self, q: ArrayLike) -> Array:
+        return _quantile(self.cdf, q, softplus(jnp.asarray(self.logits)))
 
     def entropy(self) -> Array:
         logits = jnp.asarray(self.logits)

@@ -13,6 +13,7 @@ from numpyro._typing import Array, ArrayLike, Key, Shape
 from numpyro.distributions import constraints
 from numpyro.distributions._maths import broadcast_to, where_inside, xlogy
 from numpyro.distributions._validation import check_key, concrete, validate_sample
+from numpyro.distributions.discrete.support import count_quantile
 from numpyro.distributions.distribution import Distribution
 from numpyro.distributions.kl import kl_divergence
 from numpyro.ops.log_gamma import gammaln, log_poisson
@@ -62,6 +63,10 @@ class Poisson(Distribution):
     def cdf(self, value: ArrayLike) -> Array:
         count = jnp.floor(value)
         return jnp.where(count < 0, 0.0, gammaincc(jnp.maximum(count, 0) + 1, self.rate))
+
+    def icdf(self, q: ArrayLike) -> Array:
+        """The smallest count at which ``cdf`` reaches ``q``, found by bisection."""
+        return count_quantile(self.cdf, q, self.rate, self.batch_shape)
 
     @property
     def mean(self) -> Array:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from numpyro._typing import Array, ArrayLike, Shape
 from numpyro.distributions._validation import concrete
@@ -56,3 +58,37 @@ def logits_of_probs(probs: ArrayLike) -> Array:
     """The log odds of probabilities, finite for 0 and 1 as well."""
     clamped = clamp_probs(probs)
     return jnp.log(clamped) - jnp.log1p(-clamped)
+
+
+def count_quantile(cdf: Callable[[Array], Array], q: ArrayLike, scale: ArrayLike, batch_shape: Shape) -> Array:
+    """The smallest count at which ``cdf`` reaches ``q``, by doubling a bound and then halving the interval.
+
+    :param cdf: of a distribution of counts.
+    :param q: probabilities.
+    :param scale: the order of magnitude of the counts, at which the doubling begins.
+    :param batch_shape: of the distribution.
+    :return: counts as floating numbers, of the shape to which ``q`` and ``batch_shape`` broadcast: infinite for a ``q``
+        of 1 that is never reached, not a number outside of the unit interval.
+    """
+    shape = lax.broadcast_shapes(jnp.shape(q), batch_shape)
+    q = jnp.broadcast_to(jnp.asarray(q, jnp.result_type(float)), shape)
+    limit = 1 / jnp.finfo(q.dtype).eps  # beyond, not all integers are floating numbers
+
+    def beyond(high: Array) -> Array:
+        return (cdf(high) < q) & (high < limit)
+
+    def halve(ends: tuple[Array, Array]) -> tuple[Array, Array]:
+        low, high = ends
+        middle = jnp.floor(0.5 * (low + high))
+        reached = cdf(middle) >= q
+        return jnp.where(reached, low, middle), jnp.where(reached, middle, high)
+
+    first = jnp.broadcast_to(1 + jnp.ceil(jnp.asarray(scale, q.dtype)), shape)
+    bound = lax.while_loop(
+        lambda high: jnp.any(beyond(high)), lambda high: jnp.where(beyond(high), 2 * high, high), first
+    )
+    _, count = lax.while_loop(
+        lambda ends: jnp.any(ends[1] - ends[0] > 1), halve, (jnp.full(shape, -1.0, q.dtype), bound)
+    )
+    count = jnp.where((q == 1) & (count >= limit), jnp.inf, count)
+    return jnp.where((q >= 0) & (q <= 1), count, jnp.nan)
