@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import jax
+
 from numpyro._errors import UsageError
 from numpyro._typing import Array, Key, PyTree
 from numpyro.distributions import constraints
@@ -90,3 +92,15 @@ def transforms_of(model_trace: Mapping[str, Site]) -> dict[str, Transform]:
         elif site["type"] == "param":
             transforms[name] = biject_to(site["kwargs"].get("constraint", constraints.real))
     return transforms
+
+
+def take_apart(model_trace: Mapping[str, Site]) -> tuple[list[Array], Callable[[list[Array]], dict[str, Site]]]:
+    """The arrays of a trace, for a program to return, and a function that puts the trace together around them."""
+    leaves, structure = jax.tree.flatten(model_trace)
+    fixed = [None if isinstance(leaf, jax.Array) else leaf for leaf in leaves]
+
+    def put_together(arrays: list[Array]) -> dict[str, Site]:
+        replacement = iter(arrays)
+        return jax.tree.unflatten(structure, [next(replacement) if leaf is None else leaf for leaf in fixed])
+
+    return [leaf for leaf in leaves if isinstance(leaf, jax.Array)], put_together

@@ -12,6 +12,7 @@ from jax import lax
 
 from numpyro._typing import Array, Key, PyTree
 from numpyro.infer.model.density import is_latent, site_log_prob
+from numpyro.infer.model.evaluate import take_apart
 from numpyro.infer.model.layout import Layout
 from numpyro.infer.model.view import ModelView
 
@@ -113,13 +114,24 @@ def find_initial(
 
 def explain_no_start(view: ModelView, data: PyTree, unconstrained: dict[str, Any]) -> str:
     """Say, site by site, what is not finite at a point: values, log probabilities, gradients, observations."""
+    put_together_by: list[Callable] = []
+
+    def at_point(unconstrained: dict[str, Array]) -> tuple[list[Array], dict[str, Array]]:
+        model_trace, _ = view.trace_at(data, unconstrained)
+        log_probs = {name: site_log_prob(site) for name, site in model_trace.items() if site["type"] == "sample"}
+        arrays, put_together = take_apart(model_trace)
+        put_together_by.append(put_together)
+        return arrays, log_probs
+
+    # Compiled, where distributions take whatever parameters come; outside they would raise at the first bad one.
     unconstrained = {name: jnp.asarray(value) for name, value in unconstrained.items()}
-    model_trace, _ = view.trace_at(data, unconstrained)
+    arrays, log_probs = jax.jit(at_point)(unconstrained)
+    model_trace = put_together_by[-1](arrays)
     lines = []
-    for name, site in model_trace.items():
-        if site["type"] != "sample":
+    for name in model_trace:
+        if name not in log_probs:
             continue
-        log_prob = np.asarray(site_log_prob(site))
+        site, log_prob = model_trace[name], np.asarray(log_probs[name])
         if np.all(np.isfinite(log_prob)):
             continue
         kind = "latent" if is_latent(site) else "observed"
@@ -129,14 +141,21 @@ def explain_no_start(view: ModelView, data: PyTree, unconstrained: dict[str, Any
             f"finite{_outside(site)}{_parameters(site)}"
         )
     if not lines:
-        gradients = jax.grad(lambda z: view.log_density(data, z))(unconstrained)
+        gradient = _gradient(lambda z: view.log_density(data, z), unconstrained)
         lines = [
             f"  the gradient at latent site '{name}' is not finite, at the unconstrained value "
             f"{_first(unconstrained[name])}"
-            for name, gradient in gradients.items()
-            if not np.all(np.isfinite(gradient))
+            for name in unconstrained
+            if not np.all(np.isfinite(gradient[name]))
         ]
     return "\n".join(lines)
+
+
+def _gradient(fn: Callable[[PyTree], Array], at: PyTree) -> PyTree:
+    try:
+        return jax.jit(jax.grad(fn))(at)
+    except ValueError:  # of loops that only forward mode differentiates
+        return jax.jit(jax.jacfwd(fn))(at)
 
 
 def no_start_error(view: ModelView, data: PyTree, unconstrained: dict[str, Any], tries: int) -> InitializationError:

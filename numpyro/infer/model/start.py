@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from numpyro._typing import Key, PyTree
+from numpyro.infer.model.evaluate import take_apart
 from numpyro.infer.model.initial import MAX_TRIES, Start, find_initial, no_start_error
 from numpyro.infer.model.view import ModelView
 from numpyro.infer.program import Program, compiled_programs, in_jit, is_traced, jit
@@ -32,7 +33,7 @@ def begin(
     :raises InitializationError: naming the sites to blame, if ``required``.
     """
     is_batch = _is_batch_of_keys(rng_key)
-    skeleton: dict[str, Any] = {}
+    put_together_by: list[Callable] = []
 
     def run(rng_key: Key, arrays: tuple) -> tuple[Start, Key, list[Any]]:
         model_key = jax.random.fold_in(rng_key[0] if is_batch else rng_key, 0)
@@ -43,16 +44,15 @@ def begin(
 
         start = jax.vmap(start_with)(rng_key) if is_batch else start_with(rng_key)
         first = jax.tree.map(lambda leaf: leaf[0], start.unconstrained) if is_batch else start.unconstrained
-        leaves, structure = jax.tree.flatten(view.trace_at(data, first)[0])
-        fixed = [None if isinstance(leaf, jax.Array) else leaf for leaf in leaves]
-        skeleton.update(structure=structure, fixed=fixed)
-        return start, model_key, [leaf for leaf in leaves if isinstance(leaf, jax.Array)]
+        trace_arrays, put_together = take_apart(view.trace_at(data, first)[0])
+        put_together_by.append(put_together)
+        return start, model_key, trace_arrays
 
     arrays = view.arguments.arrays
     start, model_key, trace_arrays = _run_compiled(run, rng_key, arrays)
     if required and not is_traced(start.is_valid):
         _require_valid(view, (model_key, arrays), start, is_batch)
-    return start, model_key, _assemble(skeleton["structure"], skeleton["fixed"], trace_arrays)
+    return start, model_key, put_together_by[-1](trace_arrays)
 
 
 def _run_compiled(fn: Callable[..., PyTree], *args: PyTree) -> PyTree:
@@ -63,12 +63,6 @@ def _run_compiled(fn: Callable[..., PyTree], *args: PyTree) -> PyTree:
         return fn(*args)
     compiled = compiled_programs.get(("start", program.key), lambda: jit(program.without_consts()))
     return compiled(program.consts, *args)
-
-
-def _assemble(structure: Any, fixed: list[Any], arrays: list[Any]) -> Any:
-    """A pytree from its arrays and, where ``fixed`` is not ``None``, its other leaves."""
-    replacement = iter(arrays)
-    return jax.tree.unflatten(structure, [next(replacement) if leaf is None else leaf for leaf in fixed])
 
 
 def _require_valid(view: ModelView, data: PyTree, start: Start, is_batch: bool) -> None:
