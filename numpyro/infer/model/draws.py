@@ -17,6 +17,13 @@ from numpyro.infer.program import Program, compiled_programs, in_jit, is_traced,
 
 OfOneDraw = Callable[[Any, PyTree], PyTree]
 
+_NEEDS_VALUES = (
+    jax.errors.ConcretizationTypeError,
+    jax.errors.NonConcreteBooleanIndexError,
+    jax.errors.TracerArrayConversionError,
+    jax.errors.TracerIntegerConversionError,
+)
+
 
 def common_batch_shape(samples: Mapping[str, PyTree], batch_ndims: int) -> Shape:
     """The leading dimensions that all samples share.
@@ -69,7 +76,10 @@ def map_draws(
     one_draw = jax.eval_shape(
         lambda tree: jax.tree.map(lambda leaf: jnp.reshape(leaf, (-1, *_event(leaf, batch_shape)))[0], tree), draws
     )
-    program = Program(fn, jax.eval_shape(lambda key: key, rng_key), one_draw)
+    try:
+        program = Program(fn, jax.eval_shape(lambda key: key, rng_key), one_draw)
+    except _NEEDS_VALUES:  # computed from arrays that ``fn`` captures, which ``vmap`` leaves concrete
+        return over_batch(fn, rng_key, draws)
     if is_traced(program.consts):  # of a trace around us, which may differentiate
         return over_batch(fn, rng_key, draws)
     bare = program.without_consts()
