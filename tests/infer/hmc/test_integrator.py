@@ -44,7 +44,7 @@ def test_free_fall_is_exact(x64):
 
 @pytest.mark.parametrize("step_size", [0.1, 0.7, 1.9])
 def test_harmonic_oscillator_conserves_its_shadow_energy(x64, step_size):
-    r"""Leapfrog conserves :math:`z^2 (1 - \epsilon^2/4) + r^2` exactly, and turns by :math:`\arccos(1 - \epsilon^2/2)` a step."""
+    """Leapfrog conserves z^2 (1 - e^2 / 4) + r^2 exactly, and turns by arccos(1 - e^2 / 2) a step of size e."""
     z, r = 0.7, -0.4
     shadow = z**2 * (1 - step_size**2 / 4) + r**2
     angle = np.arccos(1 - step_size**2 / 2)
