@@ -44,7 +44,7 @@ docs: $(VENV)/.has-docs
 
 test-oldest:
 	$(MAKE) VENV=.venv-oldest .venv-oldest/.has-dev
-	.venv-oldest/bin/python -m pip install --quiet "jax==$$(sed -n 's/.*"jax>=\([0-9.]*\)".*/\1/p' pyproject.toml).*"
+	.venv-oldest/bin/python -m pip install --quiet "jax==$$(sed -n 's/.*"jax>=\([0-9.]*\)".*/\1/p' pyproject.toml)"
 	.venv-oldest/bin/python -m pytest -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
 
 # The stamp of an extra is as old as its installation; a change of pyproject.toml installs again.

@@ -21,7 +21,8 @@ def funnel(axes: Axes, fitted: eight_schools.Fit, title: str) -> None:
     theta, log_tau = np.asarray(draws["theta"][:, 0]), np.log(np.asarray(draws["tau"]))
     axes.scatter(theta, log_tau, s=4, alpha=0.35, color=BLUE, linewidths=0, label="draws")
     axes.scatter(theta[diverging], log_tau[diverging], s=12, color=RED, linewidths=0, label="divergent")
-    axes.set(title=title, xlabel=r"$\theta_1$, effect in the first school", xlim=(-25, 45), ylim=(-6, 5))
+    axes.set_title(title, fontsize=11)
+    axes.set(xlabel=r"$\theta_1$, effect in the first school", xlim=(-25, 45), ylim=(-6, 5))
 
 
 def season(axes: Axes, fitted: baseball.Fit) -> None:
@@ -35,9 +36,10 @@ def season(axes: Axes, fitted: baseball.Fit) -> None:
     axes.plot(early[order], rows, "o", color=GREY, markersize=4, label="first 45 at bats")
     truth = fitted.season.rest_hits / fitted.season.rest_at_bats
     axes.plot(truth[order], rows, "o", color=ORANGE, markersize=5, label="rest of the season")
-    axes.set(title="Baseball: partial pooling", xlabel="batting average", yticks=rows)
+    axes.set_title("Baseball: partial pooling", fontsize=11)
+    axes.set(xlabel="batting average", yticks=rows)
     axes.set_yticklabels([fitted.season.names[j] for j in order], fontsize=7)
-    axes.legend(fontsize=7, loc="lower right")
+    axes.legend(fontsize=7, loc="upper left")
 
 
 def save(schools: tuple[eight_schools.Fit, eight_schools.Fit], players: baseball.Fit, path: Path) -> None:
