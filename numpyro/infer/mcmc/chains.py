@@ -95,27 +95,31 @@ class Driver:
 
 
 def _to_host(leaf: Any) -> Any:
-    """An array in host memory; arrays of keys stay as they are, and so do tracers."""
-    if isinstance(leaf, jax.core.Tracer) or jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-        return leaf
-    return np.asarray(leaf)
+    """An array in host memory; arrays of keys and tracers stay as they are."""
+    return leaf if is_traced(leaf) or _is_key(leaf) else np.asarray(leaf)
+
+
+def _is_key(leaf: Any) -> bool:
+    return jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _combine(leaves: Any, numpy_fn: Callable, jax_fn: Callable, axis: int) -> Any:
+    """Stack or concatenate, in host memory where that can be."""
+    if is_traced(leaves):
+        return jax_fn(leaves, axis=axis)
+    if _is_key(leaves[0]):
+        words = numpy_fn([np.asarray(jax.random.key_data(leaf)) for leaf in leaves], axis=axis)
+        return jax.random.wrap_key_data(words, impl=jax.random.key_impl(leaves[0]))
+    return numpy_fn(leaves, axis=axis)
 
 
 def _concatenate(leaves: Any, axis: int) -> Any:
-    if isinstance(leaves[0], np.ndarray):
-        return np.concatenate(leaves, axis)
-    return jnp.concatenate(leaves, axis)
+    return _combine(leaves, np.concatenate, jnp.concatenate, axis)
 
 
 def stack_chains(chains: list[PyTree]) -> PyTree:
     """A leading axis of chains."""
-    return jax.tree.map(lambda *leaves: _stack(leaves), *chains)
-
-
-def _stack(leaves: Any) -> Any:
-    if is_traced(leaves) or jax.dtypes.issubdtype(leaves[0].dtype, jax.dtypes.prng_key):
-        return jnp.stack(leaves)
-    return np.stack(leaves)
+    return jax.tree.map(lambda *leaves: _combine(leaves, np.stack, jnp.stack, 0), *chains)
 
 
 def run_together(driver: Driver, data: PyTree, state: PyTree, progress: Progress) -> tuple[PyTree, dict[str, PyTree]]:

@@ -169,7 +169,8 @@ class ChainRun:
         bars = self._bars(states, len(states))
         parallel = self.chain_method == "parallel" and len(states) > 1 and not is_traced(states)
         last, draws = run_separately(self._driver(programs, 0), data, states, bars, parallel=parallel)
-        return (last[0] if self.num_chains == 1 else stack_chains(last)), stack_chains(draws)
+        together = last[0] if self.num_chains == 1 else jax.tree.map(jnp.asarray, stack_chains(last))
+        return together, stack_chains(draws)
 
     def _run_mapped(
         self,
