@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax.numpy as jnp
 import numpy as np
 from jax import lax, random
-from jax.scipy.linalg import cho_solve, solve_triangular
+from jax.scipy.linalg import solve_triangular
 
 from numpyro._typing import Array, ArrayLike, Key, Shape
 from numpyro.distributions import constraints
@@ -15,6 +15,15 @@ from numpyro.distributions._shapes import promote_shapes
 from numpyro.distributions._validation import check_key, validate_sample
 from numpyro.distributions.distribution import Distribution
 from numpyro.distributions.kl import kl_divergence
+from numpyro.ops.gaussian import (
+    half_log_det,
+    inverse_by_factor,
+    log_prob_by_covariance,
+    log_prob_by_factor,
+    log_prob_by_precision,
+    whiten,
+    without_leading_ones,
+)
 
 
 def cholesky_of_inverse(matrix: ArrayLike) -> Array:
@@ -50,6 +59,8 @@ class MultivariateNormal(Distribution):
         "scale_tril": constraints.lower_cholesky,
     }
     support = constraints.real_vector
+    # which of the three was given; after a passage through a JAX transformation it is the factor
+    _given = "scale_tril"
     reparametrized_params = ["loc", "covariance_matrix", "precision_matrix", "scale_tril"]
 
     def __init__(
@@ -73,6 +84,7 @@ class MultivariateNormal(Distribution):
         # one rank for both, so that either may be broadcast against the other
         column, matrix = promote_shapes(loc[..., None], matrix)
         self.loc = column[..., 0]
+        self._given = name
         setattr(self, name, matrix)
         if name == "covariance_matrix":
             self.scale_tril = jnp.linalg.cholesky(jnp.asarray(matrix, jnp.result_type(float, matrix)))
@@ -87,7 +99,13 @@ class MultivariateNormal(Distribution):
 
     @validate_sample
     def log_prob(self, value: ArrayLike) -> Array:
-        return mvn_log_prob(value - self.loc, self.scale_tril)
+        y = value - self.loc
+        if self._given == "scale_tril":
+            return log_prob_by_factor(y, self.scale_tril)
+        # derivatives straight to the matrix that was given, not through its factor
+        matrix = without_leading_ones(jnp.asarray(getattr(self, self._given), self.scale_tril.dtype))
+        rule = log_prob_by_covariance if self._given == "covariance_matrix" else log_prob_by_precision
+        return rule(y.astype(matrix.dtype), matrix)
 
     @lazy_property
     def covariance_matrix(self) -> Array:
@@ -95,13 +113,11 @@ class MultivariateNormal(Distribution):
 
     @lazy_property
     def precision_matrix(self) -> Array:
-        factor = jnp.asarray(self.scale_tril)
-        identity = jnp.broadcast_to(jnp.eye(factor.shape[-1], dtype=factor.dtype), factor.shape)
-        return cho_solve((factor, True), identity)
+        return inverse_by_factor(self.scale_tril)
 
     def entropy(self) -> Array:
         d = self.event_shape[0]
-        return broadcast_to(d * (0.5 + HALF_LOG_TWO_PI) + _half_log_det(self.scale_tril), self.batch_shape)
+        return broadcast_to(d * (0.5 + HALF_LOG_TWO_PI) + half_log_det(self.scale_tril), self.batch_shape)
 
     @property
     def mean(self) -> Array:
@@ -141,54 +157,11 @@ class MultivariateNormal(Distribution):
         raise ValueError("Exactly one of ['covariance_matrix', 'precision_matrix', 'scale_tril'] must be specified.")
 
 
-def _half_log_det(scale_tril: ArrayLike) -> Array:
-    return jnp.sum(jnp.log(jnp.diagonal(scale_tril, axis1=-2, axis2=-1)), -1)
-
-
-def mvn_log_prob(difference: ArrayLike, scale_tril: ArrayLike) -> Array:
-    """The log density of a centred multivariate normal by its Cholesky factor.
-
-    :param difference: value less mean, of shape ``(..., d)``.
-    :param scale_tril: Cholesky factor of the covariance, of shape ``(..., d, d)``.
-    :return: array of the shape to which the leading dimensions broadcast.
-    """
-    d = jnp.shape(scale_tril)[-1]
-    white = whiten(scale_tril, difference)
-    return -0.5 * jnp.sum(jnp.square(white), -1) - (_half_log_det(scale_tril) + d * HALF_LOG_TWO_PI)
-
-
-def whiten(scale_tril: ArrayLike, difference: ArrayLike) -> Array:
-    """``L^-1 y`` for the lower triangular factor ``L`` of shape ``(..., d, d)`` and ``y`` of shape ``(..., d)``.
-
-    Dimensions of ``y`` along which ``L`` does not vary become columns of one solve: the factor is never copied.
-    """
-    factor, y = jnp.asarray(scale_tril), jnp.asarray(difference)
-    batch = factor.shape[:-2]
-    while batch and batch[0] == 1:
-        batch = batch[1:]
-    factor = factor.reshape(batch + factor.shape[-2:])
-    rank = len(batch)
-    if y.ndim - 1 < rank:
-        y = y.reshape((1,) * (rank + 1 - y.ndim) + y.shape)
-    extra = y.shape[: y.ndim - 1 - rank]
-    if not rank:
-        columns = jnp.swapaxes(y.reshape((-1, y.shape[-1])), 0, 1) if extra else y[:, None]
-        solution = solve_triangular(factor, columns, lower=True)
-        return jnp.swapaxes(solution, 0, 1).reshape(y.shape) if extra else solution[:, 0]
-    shape = lax.broadcast_shapes(y.shape[len(extra) : -1], batch)
-    y = broadcast_to(y, extra + shape + y.shape[-1:])
-    factor = broadcast_to(factor, shape + factor.shape[-2:])
-    if not extra:
-        return solve_triangular(factor, y[..., None], lower=True)[..., 0]
-    columns = jnp.moveaxis(y.reshape((-1,) + y.shape[len(extra) :]), 0, -1)
-    return jnp.moveaxis(solve_triangular(factor, columns, lower=True), -1, 0).reshape(y.shape)
-
-
 @kl_divergence.register(MultivariateNormal, MultivariateNormal)
 def _kl_multivariate_normal_multivariate_normal(p: MultivariateNormal, q: MultivariateNormal) -> Array:
     # tr(Q^-1 P) is the sum of squares of L_Q^-1 L_P; the columns of L_P are solved for as a batch
     columns = jnp.moveaxis(jnp.asarray(p.scale_tril), -1, 0)
     trace = jnp.sum(jnp.square(whiten(q.scale_tril, columns)), (0, -1))
     distance = jnp.sum(jnp.square(whiten(q.scale_tril, p.loc - jnp.asarray(q.loc))), -1)
-    log_dets = _half_log_det(q.scale_tril) - _half_log_det(p.scale_tril)
+    log_dets = half_log_det(q.scale_tril) - half_log_det(p.scale_tril)
     return 0.5 * (trace + distance - p.event_shape[0]) + log_dets
