@@ -25,7 +25,7 @@ def turned(momenta, inverse):
 
 
 def turns_by_checkpoints(momenta, depth):
-    """For each leaf, whether a balanced subtree that ends there has turned, from checkpoints as the module describes."""
+    """For each leaf, whether a balanced subtree that ends there has turned, by the module's checkpoints."""
     metric = DenseMetric(2)
     mass = metric.mass_matrix(jnp.asarray(INVERSE, momenta.dtype))
 

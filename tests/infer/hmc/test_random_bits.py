@@ -1,4 +1,4 @@
-"""The counter hash that gives trajectories their uniform numbers. Keys are fixed; each bound holds but for 1 in 10^4."""
+"""The counter hash that gives trajectories their uniform numbers. Each bound fails for 1 key in 10^4."""
 
 from __future__ import annotations
 
