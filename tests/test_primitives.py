@@ -25,7 +25,6 @@ from numpyro.primitives import (
     default_process_message,
     mutable,
 )
-from numpyro.primitives.checks import check_broadcast, check_observed, check_support
 
 KEY = jax.random.key(0)
 
@@ -646,48 +645,6 @@ def test_all_the_data_in_a_subsample_is_a_mistake():
 
     with fail("numpyro.subsample", ValueError):
         trace(model)
-
-
-def site(fn, obs):
-    return trace(lambda: numpyro.sample("x", fn, obs=obs))["x"]
-
-
-@pytest.mark.parametrize(
-    ("obs_shape", "batch_shape"),
-    [((5,), ()), ((5,), (5,)), ((), (5,)), ((7, 5), (5,)), ((5,), (3, 5)), ((1, 5), (3, 5))],
-)
-def test_one_side_may_broadcast(obs_shape, batch_shape):
-    check_broadcast(site(dist.Normal(np.zeros(batch_shape), 1), np.zeros(obs_shape)))
-
-
-@pytest.mark.parametrize(("obs_shape", "batch_shape"), [((5, 1), (5,)), ((5,), (5, 1)), ((1, 5), (3, 1))])
-def test_both_sides_may_not_broadcast(obs_shape, batch_shape):
-    fn = dist.Normal(np.zeros(batch_shape), 1)
-    with fail(r"'x'.*(25|15) log density terms for 5 obs", ValueError):
-        check_broadcast(site(fn, np.zeros(obs_shape)))
-    with fail("log density terms", ValueError):
-        check_observed(site(fn, np.zeros(obs_shape)))
-    check_broadcast(site(fn.to_event(len(batch_shape)), np.zeros(batch_shape)))
-
-
-def test_shapes_that_do_not_broadcast_are_named():
-    with fail(r"'x'.*shape \(4,\).*batch shape \(5,\)", ValueError):
-        check_broadcast(site(dist.Normal(np.zeros(5), 1), np.zeros(4)))
-
-
-def test_observations_outside_the_support_are_counted_and_shown():
-    obs = np.array([1.0, -2.0, 3.0, -4.0])
-    with fail(r"2 of the 4 observations of the site 'x'.*Exponential.*-2.0, -4.0", ValueError):
-        check_support(site(dist.Exponential(1.0), obs))
-    with fail(r"1 of the 2.*\[1.0, nan\]", ValueError):
-        check_support(site(dist.Normal(np.zeros(2), 1).to_event(1), np.array([[0.0, 0.0], [1.0, np.nan]])))
-    with fail(r"9 of the 9.*-1, \.\.\.", ValueError):
-        check_support(site(dist.Bernoulli(0.5), np.full(9, -1)))
-    check_support(site(dist.Exponential(1.0).mask(obs > 0), obs))
-    check_support(site(dist.Exponential(1.0, validate_args=False), obs))
-    check_support(site(dist.Exponential(1.0), abs(obs)))
-    check_observed(trace(lambda: numpyro.factor("x", np.zeros(3)))["x"])
-    jax.jit(lambda obs: check_support(site(dist.Exponential(1.0), obs)))(obs)
 
 
 # Around it all

@@ -1,8 +1,7 @@
-"""What can be wrong with a site, said in terms of the site: wrong types, shapes that do not fit, values off support."""
+"""What can be wrong with a site, said in terms of the site: wrong types, shapes that do not fit."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,7 +10,7 @@ import numpy as np
 
 from numpyro._errors import UsageError
 from numpyro.distributions.distribution import Distribution
-from numpyro.util import is_prng_key, not_jax_tracer
+from numpyro.util import is_prng_key
 
 
 def check_name(name: Any, primitive: str) -> None:
@@ -127,83 +126,3 @@ def check_plates(site: Mapping[str, Any]) -> None:
                 f"(`with numpyro.plate(...) as idx`) or call numpyro.subsample(data, event_dim="
                 f"{site['fn'].event_dim})."
             )
-
-
-def check_broadcast(site: Mapping[str, Any]) -> None:
-    """Check that observations and distribution do not broadcast against each other into more terms than either has.
-
-    A value of shape ``(5, 1)`` under a batch of shape ``(5,)`` gives 25 log density terms, where 5 were meant. One
-    side alone may broadcast: observations ``(5,)`` of one scalar distribution are five terms, one observation under a
-    batch ``(5,)`` is five terms too.
-
-    :param site: a message or a site of a trace, of an observed sample.
-    :raises ValueError: where the broadcast is larger than both shapes, naming them and the remedy.
-    """
-    fn = site["fn"]
-    if not isinstance(fn, Distribution) or site.get("infer", {}).get("is_auxiliary"):
-        return
-    value_shape = _value_batch_shape(site)
-    if value_shape is None:
-        return
-    try:
-        terms = np.broadcast_shapes(value_shape, fn.batch_shape)
-    except ValueError:
-        raise ValueError(
-            f"The observations of the site '{site['name']}' do not fit its distribution: a value of shape "
-            f"{np.shape(site['value'])} does not broadcast with batch shape {fn.batch_shape} and event shape "
-            f"{fn.event_shape} of {type(fn).__name__}."
-        ) from None
-    if math.prod(terms) > max(math.prod(value_shape), math.prod(fn.batch_shape)):
-        raise ValueError(
-            f"At the site '{site['name']}' observations of batch shape {value_shape} and a {type(fn).__name__} of "
-            f"batch shape {fn.batch_shape} broadcast to {terms}: {math.prod(terms)} log density terms for "
-            f"{math.prod(value_shape)} observations. Give both the same shape (often obs[..., 0], obs.squeeze(-1) or "
-            "loc[..., 0] is meant); if every pairing is meant, broadcast one side to the full shape first."
-        )
-
-
-def check_support(site: Mapping[str, Any], limit: int = 5) -> None:
-    """Check that concrete observations lie in the support of their distribution.
-
-    Nothing is checked where validation of the distribution is off, or the value or the support are being traced.
-
-    :param site: a message or a site of a trace, of an observed sample.
-    :param limit: how many of the offending values the message shows.
-    :raises ValueError: naming the site, the support, how many values lie outside it, and the first few.
-    """
-    fn, value = site["fn"], site["value"]
-    if not isinstance(fn, Distribution) or site.get("infer", {}).get("is_auxiliary") or not fn._validate_args:
-        return
-    support = fn.support
-    if support is None or not all(not_jax_tracer(leaf) for leaf in jax.tree.leaves((value, support, _mask_of(fn)))):
-        return
-    inside = np.asarray(support(np.asarray(value)))
-    mask = _mask_of(fn)
-    counted = ~inside if mask is None else np.logical_and(~inside, np.asarray(mask))
-    number = int(counted.sum())
-    if number == 0:
-        return
-    shape = np.shape(value)[np.ndim(value) - support.event_dim :]
-    events = np.broadcast_to(np.asarray(value), counted.shape + shape).reshape((-1, *shape))
-    first = [events[index].tolist() for index in np.flatnonzero(counted)[:limit]]
-    raise ValueError(
-        f"{number} of the {counted.size} observations of the site '{site['name']}' lie outside the support {support} "
-        f"of {type(fn).__name__}: {', '.join(map(str, first))}{', ...' if number > limit else ''}. Correct the data or "
-        "the distribution; rows to be left out can be masked with numpyro.handlers.mask."
-    )
-
-
-def _mask_of(fn: Any) -> Any:
-    return getattr(fn, "_mask", None)
-
-
-def check_observed(site: Mapping[str, Any]) -> None:
-    """Check the observations of one site: plates, broadcasting, support.
-
-    :param site: a message or a site of a trace; nothing is checked unless it is an observed sample.
-    :raises ValueError: at the first thing that does not fit, naming the site and the remedy.
-    """
-    if site["type"] == "sample" and site["is_observed"]:
-        check_plates(site)
-        check_broadcast(site)
-        check_support(site)

@@ -144,6 +144,7 @@ class HMC(MCMCKernel):
             raise TypeError("this kernel was made from a potential_fn: it has no model")
         view = ModelView(self._model, model_args, model_kwargs)
         view.require_continuous(type(self).__name__)
+        view.require_whole_plates(type(self).__name__)
         if not view.latent:
             raise ValueError(
                 f"{type(self).__name__} has nothing to sample: the model has no latent sites. If sites were meant "

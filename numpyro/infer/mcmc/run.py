@@ -17,7 +17,7 @@ from numpyro.infer.mcmc.engine import Chains, Programs, buffer_rows, compile_pro
 from numpyro.infer.mcmc.kernel import MCMCKernel, speaks_for
 from numpyro.infer.mcmc.progress import Progress, is_shown
 from numpyro.infer.mcmc.sampler import KernelSampler, Sampler
-from numpyro.infer.program import is_traced
+from numpyro.infer.program import in_jit, is_traced
 
 Result = tuple[PyTree, dict[str, PyTree]]
 
@@ -50,7 +50,7 @@ class ChainRun:
         :returns: the last state, with a leading axis of chains where there are several, and the recorded fields, each
             with two leading axes, chains and draws.
         """
-        traced = is_traced((rng_key, args, kwargs, init_params, state))
+        traced = is_traced((rng_key, args, kwargs, init_params, state)) or in_jit()
         chains = self._chains(traced)
         # From here on every per-chain argument has a leading axis, for a single chain too.
         if self.num_chains == 1:

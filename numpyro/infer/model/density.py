@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from math import prod
 from typing import Any
 
 import jax
@@ -37,21 +38,17 @@ def site_log_prob(site: Site) -> Array:
 def check_log_prob_shape(site: Site, log_prob: Array) -> None:
     """Raise where value and distribution of a site broadcast against each other, so that terms are counted many times.
 
-    :raises ValueError: when the shape of ``log_prob`` is neither the batch shape of the distribution nor that of the
-        value.
+    One side alone may broadcast: observations ``(5,)`` of one scalar distribution are five terms, and so is one
+    observation under a batch ``(5,)``. A value ``(5, 1)`` under a batch ``(5,)`` gives 25, where 5 were meant.
+
+    :raises ValueError: where there are more terms than either side has entries.
     """
     fn, value = site["fn"], site["value"]
     batch_shape = tuple(fn.batch_shape)
     value_shape = tuple(jnp.shape(value))
     value_batch = value_shape[: len(value_shape) - fn.event_dim]
     shape = tuple(jnp.shape(log_prob))
-
-    def trim(shape: tuple[int, ...]) -> tuple[int, ...]:
-        while shape and shape[0] == 1:
-            shape = shape[1:]
-        return shape
-
-    if trim(shape) not in (trim(batch_shape), trim(value_batch)):
+    if prod(shape) > max(prod(batch_shape), prod(value_batch)):
         what = "observations" if site["is_observed"] else "values"
         raise ValueError(
             f"Site '{site['name']}': {what} of batch shape {value_batch} and a distribution of batch shape "
