@@ -1,8 +1,8 @@
 """Eighteen batters after 45 times at bat (Efron & Morris 1975): no pooling, full pooling, partial pooling.
 
-Each model predicts the hits of the rest of the season. Two measures of what it had learnt: the log predictive density of
-what then happened, ``sum_j log mean_s p(rest_j | theta_s)`` over players ``j`` and posterior draws ``theta_s``, and the
-error of the posterior mean of each player's average.
+Each model predicts the hits of the rest of the season. Two measures of what it had learnt: the log predictive density
+of what then happened, ``sum_j log mean_s p(rest_j | theta_s)`` over players ``j`` and posterior draws ``theta_s``, and
+the error of the posterior mean of each player's average.
 """
 
 import argparse
