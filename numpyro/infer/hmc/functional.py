@@ -30,7 +30,8 @@ def hmc(
     :param algo: ``"NUTS"`` or ``"HMC"``.
     :returns: ``init_kernel(init_params, num_warmup, ...)`` makes a first :class:`HMCState`; its further arguments are
         those of :class:`HMC` and :class:`NUTS`, with ``model_args``, ``model_kwargs`` and ``rng_key``.
-        ``sample_kernel(hmc_state, model_args=(), model_kwargs=None)`` makes the next; it can be compiled and looped over.
+        ``sample_kernel(hmc_state, model_args=(), model_kwargs=None)`` makes the next; it can be compiled and looped
+        over.
 
     >>> import jax, numpyro
     >>> from numpyro.infer.hmc import hmc

@@ -3,9 +3,8 @@
 With the inverse mass matrix :math:`M^{-1}` (an estimate of the posterior covariance), momenta are
 :math:`r \\sim N(0, M)`, the kinetic energy is :math:`K(r) = \\frac12 r^\\top M^{-1} r` and the velocity
 :math:`\\partial K / \\partial r = M^{-1} r`. A *metric* has these three operations; diagonal, dense and block
-    matrices differ
-in nothing else that the sampler sees. Metrics are static objects; the matrices themselves are arrays of the state, a
-:class:`MassMatrix`.
+matrices differ in nothing else that the sampler sees. Metrics are static objects; the matrices themselves are arrays of
+the state, a :class:`MassMatrix`.
 """
 
 from __future__ import annotations

@@ -6,14 +6,12 @@ its points with weights :math:`\\exp(-H)` (Hoffman & Gelman 2014; Betancourt 201
 one checkpoint for each bit of the leaf's number (Phan, Pradhan & Jankowiak 2019, appendix A): leaf :math:`n`, when
 even, is stored in the row that counts the ones in
 :math:`n`, and an odd leaf is compared with those rows whose subtrees it completes, one for each trailing one of
-    :math:`n`.
+:math:`n`.
 
 **Criterion.** For a stretch of trajectory with momenta :math:`r_1, \\dots, r_k` the displacement is, by the
 trapezoidal rule, proportional to :math:`M^{-1}\\rho` with :math:`\\rho = \\sum_i r_i - (r_1 + r_k)/2`. The stretch
-has turned when
-:math:`r_1^\\top M^{-1} \\rho \\le 0` or :math:`r_k^\\top M^{-1}\\rho \\le 0`: going on at either end would bring the
-    ends closer
-(the generalised criterion of Betancourt 2017, with half weights for the ends).
+has turned when :math:`r_1^\\top M^{-1} \\rho \\le 0` or :math:`r_k^\\top M^{-1}\\rho \\le 0`: going on at either end
+would bring the ends closer (the generalised criterion of Betancourt 2017, with half weights for the ends).
 """
 
 from __future__ import annotations
