@@ -16,15 +16,15 @@ from numpyro.distributions._shapes import promote_shapes
 from numpyro.distributions._validation import check_key, validate_sample
 from numpyro.distributions.discrete.support import count_quantile
 from numpyro.distributions.distribution import Distribution
-from numpyro.ops.log_gamma import gammaln, gammaln_ratio
+from numpyro.ops.log_gamma import betaln
 from numpyro.ops.random import gamma_poisson
 
 __all__ = ["GammaPoisson", "NegativeBinomial", "NegativeBinomial2", "NegativeBinomialLogits", "NegativeBinomialProbs"]
 
 
 def _log_coefficient(concentration: ArrayLike, count: ArrayLike) -> Array:
-    """``log(gamma(concentration + count) / (gamma(concentration) count!))``."""
-    return gammaln_ratio(concentration, count) - gammaln(count + 1.0)
+    """``log(gamma(concentration + count) / (gamma(concentration) count!))``, by a beta function."""
+    return -(betaln(concentration, count + 1.0) + jnp.log(concentration + count))
 
 
 class GammaPoisson(Distribution):
@@ -114,8 +114,11 @@ class NegativeBinomial2(GammaPoisson):
         a, mean = self.concentration, self._mean
         inside = jnp.greater_equal(value, 0)
         count = jnp.where(inside, value, 0)
+        # a mean of 0 leaves the count 0 only
+        inside = inside & (jnp.not_equal(mean, 0) | jnp.equal(count, 0))
+        odds = a / jnp.where(jnp.equal(mean, 0), 1, mean)
         # (a / (a + m))^a by the logarithm of 1 + m/a, which keeps the limit e^-m of a large concentration
-        log_power = xlogy(count, mean / (a + mean)) - a * jnp.log1p(mean / a)
+        log_power = -(jnp.where(jnp.equal(mean, 0), 0, count * jnp.log1p(odds)) + a * jnp.log1p(mean / a))
         return where_inside(inside, _log_coefficient(a, count) + log_power)
 
     def cdf(self, value: ArrayLike) -> Array:

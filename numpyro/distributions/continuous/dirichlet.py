@@ -40,7 +40,9 @@ class Dirichlet(Distribution):
 
     def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
         check_key(self, key)
-        return random.dirichlet(key, self.concentration, sample_shape + self.batch_shape)
+        draws = random.dirichlet(key, self.concentration, sample_shape + self.batch_shape)
+        # for tiny concentrations most entries underflow, where the density is infinite
+        return jnp.maximum(draws, jnp.finfo(draws.dtype).tiny)
 
     @validate_sample
     def log_prob(self, value: ArrayLike) -> Array:

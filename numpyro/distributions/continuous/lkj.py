@@ -10,7 +10,7 @@ from jax import random
 
 from numpyro._typing import Array, ArrayLike, Key, Shape
 from numpyro.distributions import constraints
-from numpyro.distributions._maths import LOG_PI, broadcast_to
+from numpyro.distributions._maths import LOG_PI, broadcast_to, xlogy
 from numpyro.distributions._validation import check_key, validate_sample
 from numpyro.distributions.distribution import Distribution, TransformedDistribution
 from numpyro.distributions.transforms import CorrMatrixCholeskyTransform
@@ -95,10 +95,10 @@ class LKJCholesky(Distribution):
         d = self.dimension
         k = np.arange(1.0, d)
         b = jnp.expand_dims(self.concentration, -1) + (d - 1 - k) / 2
-        log_diagonal = jnp.log(jnp.diagonal(value, axis1=-2, axis2=-1)[..., 1:])
+        diagonal = jnp.diagonal(value, axis1=-2, axis2=-1)[..., 1:]
         # of row k: gamma(b + k/2) / (pi^(k/2) gamma(b)) (1 - |w|^2)^(b - 1)
         log_normalizer = jnp.sum(gammaln_ratio(b, k / 2), -1) - (d * (d - 1) / 4) * LOG_PI
-        return jnp.sum(2 * (b - 1) * log_diagonal, -1) + log_normalizer
+        return 2 * jnp.sum(xlogy(b - 1, diagonal), -1) + log_normalizer
 
 
 def _with_diagonal(rows: Array, diagonal: Array) -> Array:
