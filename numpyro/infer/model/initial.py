@@ -116,16 +116,16 @@ def explain_no_start(view: ModelView, data: PyTree, unconstrained: dict[str, Any
     """Say, site by site, what is not finite at a point: values, log probabilities, gradients, observations."""
     put_together_by: list[Callable] = []
 
-    def at_point(unconstrained: dict[str, Array]) -> tuple[list[Array], dict[str, Array]]:
+    def at_point(data: PyTree, unconstrained: dict[str, Array]) -> tuple[list[Array], dict[str, Array]]:
         model_trace, _ = view.trace_at(data, unconstrained)
         log_probs = {name: site_log_prob(site) for name, site in model_trace.items() if site["type"] == "sample"}
         arrays, put_together = take_apart(model_trace)
         put_together_by.append(put_together)
         return arrays, log_probs
 
-    # Compiled, where distributions take whatever parameters come; outside they would raise at the first bad one.
+    # Compiled, where distributions take whatever comes; outside they would raise or warn at the first bad value.
     unconstrained = {name: jnp.asarray(value) for name, value in unconstrained.items()}
-    arrays, log_probs = jax.jit(at_point)(unconstrained)
+    arrays, log_probs = jax.jit(at_point)(data, unconstrained)
     model_trace = put_together_by[-1](arrays)
     lines = []
     for name in model_trace:
