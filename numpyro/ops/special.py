@@ -15,6 +15,7 @@ from jax import lax
 from jax.scipy import special
 
 from numpyro._typing import Array, ArrayLike
+from numpyro.ops.log_gamma import betaln, gammaln
 
 
 def _floats(*args: Any) -> tuple[Array, ...]:
@@ -121,7 +122,7 @@ def _betainc_jvp(primals: tuple[Array, ...], tangents: tuple[Array, ...]) -> tup
 
 
 def _beta_density(a: Array, b: Array, x: Array) -> Array:
-    return jnp.exp(special.xlogy(a - 1, x) + special.xlog1py(b - 1, -x) - special.betaln(a, b))
+    return jnp.exp(special.xlogy(a - 1, x) + special.xlog1py(b - 1, -x) - betaln(a, b))
 
 
 def _betainc_by_parameters(a: Array, b: Array, x: Array) -> tuple[Array, Array]:
@@ -138,7 +139,7 @@ def _betainc_by_parameters(a: Array, b: Array, x: Array) -> tuple[Array, Array]:
     one, zero = jnp.ones_like(t), jnp.zeros_like(t)
     fraction, by_p = jax.jvp(lambda p, q: _beta_fraction(p, q, t), (p, q), (one, zero))
     _, by_q = jax.jvp(lambda p, q: _beta_fraction(p, q, t), (p, q), (zero, one))
-    value = fraction * jnp.exp(p * jnp.log(t) + q * jnp.log1p(-t) - special.betaln(p, q)) / p
+    value = fraction * jnp.exp(p * jnp.log(t) + q * jnp.log1p(-t) - betaln(p, q)) / p
     common = special.digamma(p + q)
     by_p = value * (jnp.log(t) - 1 / p - special.digamma(p) + common + by_p / fraction)
     by_q = value * (jnp.log1p(-t) - special.digamma(q) + common + by_q / fraction)
@@ -182,20 +183,28 @@ def betaincinv(a: ArrayLike, b: ArrayLike, y: ArrayLike) -> Array:
 
 @jax.custom_jvp
 def _betaincinv(a: Array, b: Array, y: Array) -> Array:
-    # Solved on the side of the smaller half, for the logarithm, so that small roots are exact relative to their size.
-    flip = y > lax.betainc(a, b, jnp.full_like(y, 0.5))
-    p, q, target = jnp.where(flip, b, a), jnp.where(flip, a, b), jnp.where(flip, 1 - y, y)
+    # Solved for the logarithm of x or 1 - x, whichever is smaller, and from the smaller one of the two tails: so small
+    # roots, and small probabilities, are exact relative to their size.
+    mirrored = y > lax.betainc(a, b, jnp.full_like(y, 0.5))
+    upper = y > 0.5
+    p, q = jnp.where(upper, b, a), jnp.where(upper, a, b)
+    log_target = jnp.log(jnp.where(upper, 1 - y, y))
+    sign = jnp.where(mirrored == upper, 1, -1)
 
-    def excess(log_x: Array) -> tuple[Array, Array]:
-        x = jnp.exp(log_x)
-        value = lax.betainc(p, q, x)
-        return jnp.log(value) - jnp.log(target), x * _beta_density(p, q, x) / value
+    def excess(log_z: Array) -> tuple[Array, Array]:
+        z = jnp.exp(log_z)
+        t = jnp.where(mirrored == upper, z, 1 - z)
+        tail = lax.betainc(p, q, t)
+        density = jnp.exp(special.xlogy(p - 1, t) + special.xlog1py(q - 1, -t) - betaln(p, q))
+        return sign * (jnp.log(tail) - log_target), z * density / tail
 
     low = jnp.full_like(y, math.log(float(jnp.finfo(y.dtype).tiny)))
-    start = (jnp.log(target) + jnp.log(p) + special.betaln(p, q)) / p  # I_x(p, q) = x^p / (p B(p, q)) (1 + O(x))
-    x = jnp.exp(_increasing_root(excess, low, jnp.full_like(y, math.log(0.5)), start))
-    x = jnp.where(target == 0, 0, x)
-    x = jnp.where(flip, 1 - x, x)
+    # I_z(c, d) = z^c / (c B(c, d)) (1 + O(z))
+    c = jnp.where(mirrored, b, a)
+    start = (jnp.log(jnp.where(mirrored, 1 - y, y)) + jnp.log(c) + betaln(a, b)) / c
+    z = jnp.exp(_increasing_root(excess, low, jnp.full_like(y, math.log(0.5)), start))
+    x = jnp.where(mirrored, 1 - z, z)
+    x = jnp.where((y == 0) | (y == 1), y, x)
     return jnp.where((y >= 0) & (y <= 1) & (a > 0) & (b > 0), x, jnp.nan)
 
 
@@ -232,7 +241,7 @@ def _gammaincinv(a: Array, y: Array) -> Array:
     limits = jnp.finfo(y.dtype)
     low, high = math.log(float(limits.tiny)), math.log(float(limits.max)) - 1
     # P(a, x) = x^a / Gamma(a + 1) (1 + O(x)) for small x; Wilson and Hilferty's cube for others.
-    small = (jnp.log(y) + special.gammaln(a + 1)) / a
+    small = (jnp.log(y) + gammaln(a + 1)) / a
     cube = 1 - 1 / (9 * a) + special.ndtri(y) / (3 * jnp.sqrt(a))
     start = jnp.where((cube > 0.2) & (y > 0), jnp.log(a) + 3 * jnp.log(jnp.maximum(cube, 0.2)), small)
     x = jnp.exp(_increasing_root(excess, jnp.full_like(y, low), jnp.full_like(y, high), start))
@@ -241,7 +250,7 @@ def _gammaincinv(a: Array, y: Array) -> Array:
 
 
 def _gamma_density(a: Array, x: Array) -> Array:
-    return jnp.exp(special.xlogy(a - 1, x) - x - special.gammaln(a))
+    return jnp.exp(special.xlogy(a - 1, x) - x - gammaln(a))
 
 
 @_gammaincinv.defjvp

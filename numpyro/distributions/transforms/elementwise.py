@@ -173,11 +173,11 @@ class AffineTransform(Transform):
     def log_abs_det_jacobian(self, x: Any, y: Any, intermediates: Any = None) -> Array:
         shape = self.forward_shape(np.shape(x))
         if isinstance(self.scale, jax.Array):
-            term = jnp.broadcast_to(jnp.log(jnp.abs(self.scale)), shape)
+            log_scale = jnp.log(jnp.abs(self.scale))
         else:
             with np.errstate(divide="ignore"):
-                term = jnp.asarray(np.broadcast_to(np.log(np.abs(self.scale)), shape), as_float(y).dtype)
-        return sum_rightmost(term, self._domain.event_dim)
+                log_scale = np.log(np.abs(self.scale)).astype(jnp.result_type(y, float))
+        return sum_rightmost(jnp.broadcast_to(log_scale, shape), self._domain.event_dim)
 
     def forward_shape(self, shape: Shape) -> Shape:
         return lax.broadcast_shapes(shape, np.shape(self.loc), np.shape(self.scale))
