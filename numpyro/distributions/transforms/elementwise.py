@@ -172,6 +172,7 @@ class AffineTransform(Transform):
 
     def log_abs_det_jacobian(self, x: Any, y: Any, intermediates: Any = None) -> Array:
         shape = self.forward_shape(np.shape(x))
+        log_scale: Any
         if isinstance(self.scale, jax.Array):
             log_scale = jnp.log(jnp.abs(self.scale))
         else:
