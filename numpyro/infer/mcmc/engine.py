@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from numpyro._typing import Key, PyTree
+from numpyro._typing import Array, Key, PyTree
 from numpyro.infer.mcmc.sampler import Sampler
 from numpyro.infer.program import compiled_programs, jit
 
@@ -86,7 +86,13 @@ def _build(sampler: Sampler, fields: tuple[str, ...], rows: int, chains: Chains,
 
     def ensemble_chunk(data: PyTree, state: PyTree, plan: Plan) -> tuple[PyTree, PyTree]:
         state, records = chunk(data, state, plan)
-        return state, jax.tree.map(lambda leaf: jnp.swapaxes(leaf, 0, 1) if leaf.ndim > 1 else leaf, records)
+        num_chains = jax.tree.leaves(records[fields[0]])[0].shape[1]
+
+        def chains_first(leaf: Array) -> Array:
+            """A number that the ensemble has as a whole counts for each of its chains."""
+            return jnp.swapaxes(leaf, 0, 1) if leaf.ndim > 1 else jnp.broadcast_to(leaf, (num_chains, *leaf.shape))
+
+        return state, jax.tree.map(chains_first, records)
 
     def finish(data: PyTree, draws: PyTree) -> PyTree:
         return jax.vmap(sampler.postprocess, (None, 0))(data, draws)
