@@ -6,7 +6,6 @@ from typing import Any
 
 import jax.numpy as jnp
 from jax import lax
-from jax.scipy.special import betainc
 
 from numpyro._typing import Array, ArrayLike, Key, Shape
 from numpyro.distributions import constraints
@@ -18,6 +17,7 @@ from numpyro.distributions.discrete.support import count_quantile
 from numpyro.distributions.distribution import Distribution
 from numpyro.ops.log_gamma import betaln
 from numpyro.ops.random import gamma_poisson
+from numpyro.ops.special import betainc
 
 __all__ = ["GammaPoisson", "NegativeBinomial", "NegativeBinomial2", "NegativeBinomialLogits", "NegativeBinomialProbs"]
 

@@ -18,6 +18,7 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from numpyro._typing import Array, ArrayLike
 
@@ -89,34 +90,40 @@ def betaln(a: ArrayLike, b: ArrayLike) -> Array:
 def log_poisson(count: Any, rate: Any) -> Array:
     r"""The logarithm of ``rate**count * exp(-rate) / gamma(count + 1)``, for real ``count > -1`` and ``rate >= 0``.
 
-    For a count below 8 its terms are added up as they stand. For a larger one they would cancel; there, with
-    :math:`r = (\text{rate} - \text{count}) / \text{count}`, Stirling's series leaves (Loader 2000)
+    From a count :math:`k` of 8 on, where its terms would cancel, Stirling's series leaves (Loader 2000)
 
-    .. math:: \text{count}\,(\log(1 + r) - r) - \tfrac12 \log(2\pi\,\text{count}) - S(\text{count}).
+    .. math:: k \log\frac{\lambda}{k} - (\lambda - k) - \tfrac12 \log(2\pi k) - S(k).
+
+    The quotient is rounded; what that does to its logarithm near 1, :math:`k` times, is put right by the difference
+    between the quotient less 1 and :math:`(\lambda - k) / k`.
 
     Which of the two serves is settled in Python where the count is a Python number or a NumPy array.
 
     Reference: C. Loader (2000), "Fast and accurate computation of binomial probabilities".
     """
-    is_large = np.greater_equal(count, _SHIFT) if isinstance(count, (int, float, np.ndarray, np.generic)) else None
-    all_small = is_large is not None and not is_large.any()
-    all_large = is_large is not None and bool(is_large.all())
     both_zero = jnp.equal(count, 0) & jnp.equal(rate, 0)
-    finite_rate = jnp.minimum(rate, jnp.finfo(jnp.result_type(float, rate)).max)
-    log_rate = jnp.log(jnp.where(both_zero, 1, finite_rate))
-    if all_small:
-        return count * log_rate - rate - gammaln(count + 1)
-    large = jnp.greater_equal(count, _SHIFT)
-    safe_count = count if all_large else jnp.where(large, count, _SHIFT)
-    log_count = jnp.log(safe_count)
-    excess = rate - safe_count
-    near = 2 * jnp.abs(excess) < safe_count
-    log_ratio = jnp.where(near, jnp.log1p(jnp.where(near, excess / safe_count, 0)), log_rate - log_count)
-    large_value = safe_count * log_ratio - excess - 0.5 * log_count - _HALF_LOG_TWO_PI - stirling_remainder(safe_count)
-    if all_large:
-        return large_value
-    small_value = count * log_rate - rate - gammaln(jnp.where(large, 0, count) + 1)
-    return jnp.where(large, large_value, small_value)
+    positive_rate = jnp.where(both_zero, 1, rate)
+    is_static = isinstance(count, (int, float, np.ndarray, np.generic))
+    if is_static and np.all(np.less(count, _SHIFT)):
+        return count * jnp.log(positive_rate) - rate - gammaln(count + 1)
+
+    count = jnp.asarray(count, jnp.result_type(float, count))
+    large = count >= _SHIFT
+    divisor = jnp.where(large, count, 1)
+    excess = rate - jnp.where(large, count, 0)
+    quotient = positive_rate / divisor
+    rounding = excess * (1 / divisor) - (quotient - 1)
+    rounding = lax.stop_gradient(jnp.where(large & (jnp.abs(quotient - 1) < 0.5), rounding, 0))
+
+    # log(k!) = (k + 1/2) log(k) - k + c + S(k), by k + 8 where k is small
+    raised = jnp.where(large, count, count + _SHIFT)
+    product = jnp.where(large, 1, count + 1)
+    for step in range(2, _SHIFT + 1):
+        product = product * jnp.where(large, 1, count + step)
+    log_raised = jnp.log(raised)
+    stirling = 0.5 * log_raised + _HALF_LOG_TWO_PI + stirling_remainder(raised)
+    normalizer = stirling + jnp.where(large, 0, raised * (log_raised - 1)) - jnp.log(product)
+    return count * (jnp.log(quotient) + rounding) - excess - normalizer
 
 
 def log_binomial_coefficient(total: ArrayLike, count: ArrayLike) -> Array:

@@ -6,7 +6,7 @@ from typing import Any
 
 import jax.numpy as jnp
 from jax import lax, random
-from jax.scipy.special import betainc, digamma
+from jax.scipy.special import digamma
 
 from numpyro._typing import Array, ArrayLike, Key, Shape
 from numpyro.distributions import constraints
@@ -16,7 +16,7 @@ from numpyro.distributions._validation import check_key, validate_sample
 from numpyro.distributions.distribution import Distribution
 from numpyro.distributions.kl import kl_divergence
 from numpyro.ops.log_gamma import betaln
-from numpyro.ops.special import betaincinv
+from numpyro.ops.special import betainc, betaincinv
 
 
 class Beta(Distribution):

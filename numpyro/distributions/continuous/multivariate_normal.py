@@ -5,7 +5,6 @@ from __future__ import annotations
 import jax.numpy as jnp
 import numpy as np
 from jax import lax, random
-from jax.scipy.linalg import solve_triangular
 
 from numpyro._typing import Array, ArrayLike, Key, Shape
 from numpyro.distributions import constraints
@@ -24,18 +23,7 @@ from numpyro.ops.gaussian import (
     whiten,
     without_leading_ones,
 )
-
-
-def cholesky_of_inverse(matrix: ArrayLike) -> Array:
-    """The lower Cholesky factor of the inverse of a positive definite matrix.
-
-    With ``P`` reversing the order of rows and ``P A P = M M^T``, the factor is ``(P M P)^-T``: one factorisation and
-    one triangular solve, and no inverse.
-    """
-    reversed_factor = jnp.linalg.cholesky(jnp.flip(jnp.asarray(matrix), (-2, -1)))
-    upper = jnp.swapaxes(jnp.flip(reversed_factor, (-2, -1)), -2, -1)
-    identity = jnp.broadcast_to(jnp.eye(upper.shape[-1], dtype=upper.dtype), upper.shape)
-    return solve_triangular(upper, identity, lower=True)
+from numpyro.ops.linalg import cholesky_of_inverse
 
 
 class MultivariateNormal(Distribution):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 from jax import lax, random
-from jax.scipy.special import betainc, digamma
+from jax.scipy.special import digamma
 
 from numpyro._typing import Array, ArrayLike, Key, Shape
 from numpyro.distributions import constraints
@@ -13,7 +13,7 @@ from numpyro.distributions._shapes import promote_shapes
 from numpyro.distributions._validation import check_key, validate_sample
 from numpyro.distributions.distribution import Distribution
 from numpyro.ops.log_gamma import betaln, gammaln_ratio
-from numpyro.ops.special import betaincinv
+from numpyro.ops.special import betainc, betaincinv
 
 
 class StudentT(Distribution):

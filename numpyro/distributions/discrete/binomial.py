@@ -6,7 +6,7 @@ from typing import Any
 
 import jax.numpy as jnp
 from jax import lax
-from jax.scipy.special import betainc, expit
+from jax.scipy.special import expit
 
 from numpyro._typing import Array, ArrayLike, Key, Shape
 from numpyro.distributions import constraints
@@ -18,6 +18,7 @@ from numpyro.distributions.discrete.support import count_quantile, enumerate_ran
 from numpyro.distributions.distribution import Distribution
 from numpyro.ops.log_gamma import log_binomial_coefficient
 from numpyro.ops.random import binomial
+from numpyro.ops.special import betainc
 
 
 class _Binomial(Distribution):

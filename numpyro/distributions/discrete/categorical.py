@@ -13,23 +13,38 @@ from numpyro.distributions import constraints
 from numpyro.distributions._lazy import lazy_property
 from numpyro.distributions._maths import require_one_of, xlogy
 from numpyro.distributions._validation import check_key, validate_sample
-from numpyro.distributions.discrete.support import clamp_probs, enumerate_range
+from numpyro.distributions.discrete.support import enumerate_range
 from numpyro.distributions.distribution import Distribution
 from numpyro.distributions.kl import kl_divergence
 from numpyro.ops.random import categorical
+from numpyro.ops.special import clamp_probs
+
+# Up to this size a table that all values share is read by one comparison for each of its entries.
+_SMALL_TABLE = 16
 
 
-def _select(value: ArrayLike, table: ArrayLike) -> Array:
-    """``table[..., value]``, and minus infinity where the value is no index.
+def _select(value: ArrayLike, table: ArrayLike, otherwise: float) -> Array:
+    """``table[..., value]``, and ``otherwise`` where the value is no index.
 
-    By comparison with all indices rather than a gather: the derivative of a gather is a scatter, which runs serially,
-    and a table that the batch of values shares would be copied for each of them.
+    The derivative of indexing is a scatter, which runs serially. Where all values share a small table, comparisons run
+    along the values in both directions instead, and are several times quicker.
     """
     table = jnp.asarray(table)
     size = table.shape[-1]
-    hit = jnp.equal(jnp.expand_dims(value, -1), np.arange(size))
-    inside = jnp.greater_equal(value, 0) & jnp.less(value, size)
-    return jnp.where(inside, jnp.sum(jnp.where(hit, table, 0), -1), -jnp.inf)
+    shape = lax.broadcast_shapes(jnp.shape(value), table.shape[:-1])
+    value = jnp.broadcast_to(jnp.asarray(value), shape)
+    if table.size == size <= _SMALL_TABLE:
+        table = table.reshape(-1)
+        result = jnp.full(shape, otherwise, table.dtype)
+        for k in range(size):
+            result = jnp.where(value == k, table[k], result)
+        return result
+    inside = (value >= 0) & (value < size)
+    index = jnp.where(inside, value, 0).astype(jnp.result_type(int))
+    if table.size == size:
+        return jnp.where(inside, table.reshape(-1)[index], otherwise)
+    table = table.reshape((1,) * (len(shape) + 1 - table.ndim) + table.shape)
+    return jnp.where(inside, jnp.take_along_axis(table, index[..., None], -1)[..., 0], otherwise)
 
 
 class _Categorical(Distribution):
@@ -99,9 +114,7 @@ class CategoricalProbs(_Categorical):
     @validate_sample
     def log_prob(self, value: ArrayLike) -> Array:
         # the logarithm after the choice: that of a zero which was not chosen is never taken
-        probs = jnp.asarray(self.probs)
-        chosen = jnp.sum(jnp.where(jnp.equal(jnp.expand_dims(value, -1), np.arange(self._size)), probs, 0), -1)
-        return jnp.log(chosen)
+        return jnp.log(_select(value, self.probs, 0.0))
 
     @lazy_property
     def logits(self) -> Array:
@@ -149,7 +162,7 @@ class CategoricalLogits(_Categorical):
         # differences from the largest, so that a common constant costs no digits
         logits = jnp.asarray(self.logits)
         centred = logits - lax.stop_gradient(jnp.max(logits, -1, keepdims=True))
-        return _select(value, centred) - jnp.log(jnp.sum(jnp.exp(centred), -1))
+        return _select(value, centred, -jnp.inf) - jnp.log(jnp.sum(jnp.exp(centred), -1))
 
     @lazy_property
     def probs(self) -> Array:

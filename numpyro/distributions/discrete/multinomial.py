@@ -12,10 +12,10 @@ from numpyro.distributions import constraints
 from numpyro.distributions._lazy import lazy_property
 from numpyro.distributions._maths import broadcast_to, require_one_of, where_inside, xlogy
 from numpyro.distributions._validation import check_key, validate_sample
-from numpyro.distributions.discrete.support import clamp_probs
 from numpyro.distributions.distribution import Distribution
 from numpyro.ops.log_gamma import gammaln
 from numpyro.ops.random import multinomial
+from numpyro.ops.special import clamp_probs
 
 
 def _log_coefficient(total_count: ArrayLike, counts: Array) -> Array:

@@ -49,7 +49,9 @@ class Poisson(Distribution):
         if counts is not None and counts.ndim:
             return self._sparse_log_prob(counts)
         inside = jnp.greater_equal(value, 0)
-        return where_inside(inside, log_poisson(jnp.where(inside, value, 0), self.rate))
+        # an infinite rate, say of an exponential that has overflowed, would leave the difference of two infinities
+        rate = jnp.minimum(self.rate, jnp.finfo(jnp.result_type(float, self.rate)).max)
+        return where_inside(inside, log_poisson(jnp.where(inside, value, 0), rate))
 
     def _sparse_log_prob(self, counts: np.ndarray) -> Array:
         shape = np.broadcast_shapes(counts.shape, self.batch_shape)

@@ -11,6 +11,7 @@ from jax import lax
 
 from numpyro._typing import Array, ArrayLike, Shape
 from numpyro.distributions._validation import concrete
+from numpyro.ops.special import clamp_probs
 
 
 def enumerate_range(low: int, high: int, batch_shape: Shape, expand: bool) -> Array:
@@ -45,13 +46,6 @@ def static_bound(owner: Any, name: str, value: Any) -> int:
             f" over the batch ({array.min()} to {array.max()}), so that their lists have no common shape."
         )
     return int(array.flat[0])
-
-
-def clamp_probs(probs: ArrayLike) -> Array:
-    """Probabilities kept off 0 and 1 by the smallest steps of their precision, so that their log odds are finite."""
-    probs = jnp.asarray(probs, jnp.result_type(float, probs))
-    precision = jnp.finfo(probs.dtype)
-    return jnp.clip(probs, precision.tiny, 1 - precision.eps)
 
 
 def logits_of_probs(probs: ArrayLike) -> Array:
