@@ -5,6 +5,7 @@
 #   make test-all   the same, with the tests marked slow
 #   make test-oldest  the tests on the oldest JAX that pyproject.toml allows
 #   make docs       the documentation as HTML, in docs/_build/html
+#   make bench      compare with a bare loop, and with peers: make bench PEERS="numpyro=ENVIRONMENT"
 #   make format     put the code into the form that `make test` asks for
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
@@ -12,12 +13,15 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 WORKERS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
-CODE := numpyro tests examples docs README.md
+CODE := numpyro tests examples benchmarks docs README.md
 PYTEST_ARGS ?=
+PEERS ?=
+POSTERIORS ?=
+BENCH_ARGS ?=
 
 export JAX_PLATFORMS ?= cpu
 
-.PHONY: demo test test-all test-oldest docs format lint clean
+.PHONY: bench demo test test-all test-oldest docs format lint clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -29,6 +33,9 @@ test: lint
 
 test-all: lint
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "" $(PYTEST_ARGS)
+
+bench: $(VENV)/.has-dev
+	PYTHONPATH=. $(BIN)/python -m benchmarks.run --peers $(PEERS) --posteriors "$(POSTERIORS)" $(BENCH_ARGS)
 
 lint: $(VENV)/.has-dev
 	$(BIN)/ruff check $(CODE)

@@ -1,0 +1,1 @@
+"""Opt-in benchmarks, see README.md in this folder."""
