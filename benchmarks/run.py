@@ -106,9 +106,8 @@ def sample_posteriors(pythons: dict[str, str], names: list[str], posteriors: str
         both = [row for row in table.values() if "ess_per_second" in row[OURS] and "ess_per_second" in row[name]]
         ratios = [row[OURS]["ess_per_second"] / row[name]["ess_per_second"] for row in both]
         if name != OURS and ratios:
-            print(
-                f"ESS per CPU second, ratio to {name}: geometric mean {np.exp(np.mean(np.log(ratios))):.2f} over {len(ratios)}"
-            )
+            mean = np.exp(np.mean(np.log(ratios)))
+            print(f"ESS per CPU second, ratio to {name}: geometric mean {mean:.2f} over {len(ratios)}")
     return table
 
 
