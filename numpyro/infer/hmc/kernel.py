@@ -23,6 +23,7 @@ from numpyro.infer.hmc.transition import HMCAlgorithm, Tuning
 from numpyro.infer.initialization import init_to_uniform
 from numpyro.infer.mcmc.kernel import MCMCKernel
 from numpyro.infer.model import ModelView
+from numpyro.infer.program import is_traced
 from numpyro.util import is_prng_key, not_jax_tracer
 
 
@@ -136,6 +137,10 @@ class HMC(MCMCKernel):
     def get_diagnostics_str(self, state: HMCState) -> str:
         steps, size = int(np.mean(state.num_steps)), float(np.mean(state.adapt_state.step_size))
         return f"{steps} steps of size {size:.2e}. acc. prob={float(np.mean(state.mean_accept_prob)):.2f}"
+
+    def remaining_warmup(self, state: HMCState) -> int:
+        remaining = state.adapt_state.schedule.num_warmup - state.i
+        return 0 if is_traced(remaining) else max(0, int(np.max(remaining)))
 
     # The model as this kernel sees it
 

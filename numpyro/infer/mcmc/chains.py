@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import jax
@@ -24,10 +26,6 @@ class Phase(NamedTuple):
 
     plan: Plan
     keep: bool
-
-
-class Interrupted(Exception):
-    """A chain was told to stop between chunks."""
 
 
 class Driver:
@@ -51,34 +49,34 @@ class Driver:
         self.draw_axis, self.describe = draw_axis, describe
         self.stop = threading.Event()
 
-    def advance(self, data: PyTree, state: PyTree, progress: Progress) -> tuple[PyTree, dict[str, PyTree]]:
-        """Run all phases from ``state``.
+    def advance(self, data: PyTree, state: PyTree, progress: Progress | None) -> tuple[PyTree, dict[str, PyTree]]:
+        """Run all phases from ``state``, or as much of them as there is until :attr:`stop` is set.
 
+        :param progress: the pace; ``None`` inside a trace, where all is one piece.
         :returns: the last state, and the draws that were kept, in host memory, with the axis of draws at ``draw_axis``.
-        :raises Interrupted: when :attr:`stop` was set.
         """
         pieces: list[dict[str, PyTree]] = []
         for phase in self.phases:
             for chunk in self._chunks(phase.plan, progress):
                 if self.stop.is_set():
-                    raise Interrupted
+                    return state, self._join(pieces)
                 state, records = self.programs.chunk(data, state, chunk)
                 if phase.keep and chunk.rows:
                     pieces.append(self._keep(data, records, chunk.rows))
-                if progress.shown:
+                if progress is not None:
                     jax.block_until_ready(state)
-                    progress.update(chunk.iterations, self.describe(state))
+                    progress.update(chunk.iterations, self.describe(state) if progress.shown else "")
         return state, self._join(pieces)
 
-    def _chunks(self, plan: Plan, progress: Progress):  # type: ignore[no-untyped-def]
-        """Cut a plan into chunks that the buffers hold and that are no longer than the progress bar wants."""
+    def _chunks(self, plan: Plan, progress: Progress | None) -> Iterator[Plan]:
+        """Cut a plan into chunks that the buffers hold and that are as long as the pace has them."""
         skip, rows = plan.skip, plan.rows
         while skip > 0:
-            step = min(skip, progress.limit or skip)
+            step = min(skip, progress.limit) if progress else skip
             yield Plan(step, 0, 1)
             skip -= step
         while rows > 0:
-            step = min(rows, self.programs.rows, max(1, (progress.limit or rows * plan.thinning) // plan.thinning))
+            step = min(rows, self.programs.rows, max(1, progress.limit // plan.thinning) if progress else rows)
             yield Plan(0, step, plan.thinning)
             rows -= step
 
@@ -122,35 +120,87 @@ def stack_chains(chains: list[PyTree]) -> PyTree:
     return jax.tree.map(lambda *leaves: _combine(leaves, np.stack, jnp.stack, 0), *chains)
 
 
-def run_together(driver: Driver, data: PyTree, state: PyTree, progress: Progress) -> tuple[PyTree, dict[str, PyTree]]:
-    """One program advances what ``state`` holds: one chain, or all chains by a leading axis."""
+@contextmanager
+def interruptible(stop: threading.Event) -> Iterator[None]:
+    """While open, Ctrl-C sets ``stop``, so that chains end at their next chunk; a second one interrupts at once.
+
+    Only the main thread can listen; elsewhere nothing changes.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = signal.getsignal(signal.SIGINT)
+    if previous is not signal.default_int_handler:  # somebody else listens
+        yield
+        return
+
+    def listen(number: int, frame: Any) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    signal.signal(signal.SIGINT, listen)
     try:
-        return driver.advance(data, state, progress)
+        yield
     finally:
-        progress.close()
+        signal.signal(signal.SIGINT, previous)
+
+
+def run_together(
+    driver: Driver, data: PyTree, state: PyTree, progress: Progress | None
+) -> tuple[PyTree, dict[str, PyTree]]:
+    """One program advances what ``state`` holds: one chain, or all chains by a leading axis."""
+    with interruptible(driver.stop), closing_all([progress]):
+        return driver.advance(data, state, progress)
+
+
+@contextmanager
+def closing_all(bars: Sequence[Progress | None]) -> Iterator[None]:
+    """Close the bars at the end, however it comes."""
+    try:
+        yield
+    finally:
+        for bar in bars:
+            if bar is not None:
+                bar.close()
 
 
 def run_separately(
-    driver: Driver, data: PyTree, states: list[PyTree], bars: list[Progress], *, parallel: bool
+    driver: Driver, data: PyTree, states: list[PyTree], bars: Sequence[Progress | None], *, parallel: bool
 ) -> tuple[list[PyTree], list[dict[str, PyTree]]]:
     """One program advances each chain, one after another or, with ``parallel``, on threads.
 
     Threads share one executable; compiled code runs outside of Python's lock, so chains use all cores. Where there
     are several devices, chains are dealt out to them.
     """
-    try:
-        if not parallel:
-            results = [driver.advance(data, state, bar) for state, bar in zip(states, bars, strict=True)]
-        else:
+    with interruptible(driver.stop), closing_all(bars):
+        if parallel:
             results = _on_threads(driver, data, states, bars)
-    finally:
-        for bar in bars:
-            bar.close()
+        else:
+            results = [driver.advance(data, state, bar) for state, bar in zip(states, bars, strict=True)]
     last, draws = zip(*results, strict=True)
-    return list(last), list(draws)
+    return list(last), _balanced(list(draws)) if driver.stop.is_set() else list(draws)
 
 
-def _on_threads(driver: Driver, data: PyTree, states: list[PyTree], bars: list[Progress]) -> list[Any]:
+def _balanced(draws: list[dict[str, PyTree]]) -> list[dict[str, PyTree]]:
+    """Equally many draws of each chain: of those chains, and so many, that the most draws are kept.
+
+    Chains that run one after another are not equally far when they are interrupted, and the last ones have no draws.
+    """
+    drawn = sorted((chain for chain in draws if chain), key=_number_of_draws, reverse=True)
+    if not drawn:
+        return draws
+    kept = max(range(1, len(drawn) + 1), key=lambda chains: chains * _number_of_draws(drawn[chains - 1]))
+    fewest = _number_of_draws(drawn[kept - 1])
+    enough = [chain for chain in draws if chain and _number_of_draws(chain) >= fewest]
+    return [jax.tree.map(lambda leaf: leaf[:fewest], chain) for chain in enough]
+
+
+def _number_of_draws(chain: dict[str, PyTree]) -> int:
+    return jax.tree.leaves(chain)[0].shape[0]
+
+
+def _on_threads(driver: Driver, data: PyTree, states: list[PyTree], bars: Sequence[Progress | None]) -> list[Any]:
     devices = jax.local_devices()
     if len(devices) > 1:
         placed = [jax.device_put(data, device) for device in devices]

@@ -80,6 +80,10 @@ class MCMCKernel(ABC):
         """A few words on a state for the progress bar."""
         return ""
 
+    def remaining_warmup(self, state: PyTree) -> int:
+        """Iterations of warm-up that a state, from which a run is to go on, still has before it."""
+        return 0
+
     def get_constrain_fn(self, model_args: tuple, model_kwargs: dict) -> Callable[[PyTree], PyTree]:
         """A function that maps one draw of :attr:`sample_field` to constrained values."""
         return self.postprocess_fn(model_args, model_kwargs)

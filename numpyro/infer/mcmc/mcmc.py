@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import Any
@@ -146,8 +147,14 @@ class MCMC:
             the kernel has one), with a leading axis of chains where there are several.
         :param kwargs: keyword arguments of the model.
         :raises RuntimeError: when no starting point with a finite density was found.
+
+        Ctrl-C ends a run after its present chunk, within about a second for all but the slowest models: the draws so
+        far are there, equally many of each chain, with a warning that says how many. A second Ctrl-C interrupts at
+        once.
         """
-        phases = [Phase(Plan(self.num_warmup, 0, 1), False)] if self._warmup_state is None else []
+        state = self._warmup_state
+        num_warmup = self.num_warmup if state is None else self.sampler.remaining_warmup(state)
+        phases = [Phase(Plan(num_warmup, 0, 1), False)] if num_warmup else []
         rows = self.num_samples // self.thinning
         phases.append(Phase(Plan(self.num_samples - rows * self.thinning, rows, self.thinning), True))
         self._run(rng_key, args, kwargs, extra_fields, init_params, phases)
@@ -179,6 +186,19 @@ class MCMC:
         )
         with require_run_time_arrays(self._jit_model_args):
             self._last_state, self._states = run(rng_key, batched_keys, args, kwargs, init_params, self._warmup_state)
+        self._note_interrupt(sum(phase.plan.rows for phase in phases if phase.keep))
+
+    def _note_interrupt(self, expected: int) -> None:
+        """Say what is there where a run was interrupted."""
+        leaves = jax.tree.leaves(self._states)
+        chains, draws = leaves[0].shape[:2] if leaves else (self.num_chains, 0)
+        if draws < expected or chains < self.num_chains:
+            warnings.warn(
+                f"The run was interrupted: it has {draws} of {expected} draws of {chains} of {self.num_chains} chains. "
+                "To go on, set `post_warmup_state = last_state` and call `run` again.",
+                UserWarning,
+                stacklevel=4,
+            )
 
     def _check_key(self, rng_key: Key) -> bool:
         """Whether ``rng_key`` is a batch of keys, one a chain."""
@@ -249,7 +269,10 @@ class MCMC:
         if self._states is None:
             raise UsageError(f"`run` must be called before `{method}`.")
         if not self._states:
-            raise UsageError(f"`{method}` has no draws: the last call was `warmup` without collect_warmup=True.")
+            raise UsageError(
+                f"`{method}` has no draws: the last call was `warmup` without collect_warmup=True, or was interrupted "
+                "in warm-up."
+            )
         return self._states
 
     def print_summary(self, prob: float = 0.9, exclude_deterministic: bool = True) -> None:

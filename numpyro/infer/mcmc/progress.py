@@ -1,4 +1,4 @@
-"""The progress of a run, shown between chunks."""
+"""The pace of a run, chunk by chunk, and its display."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import sys
 import time
 from typing import Any
 
-MIN_SECONDS = 0.1
-"""Chunks are made about this long while progress is shown, so that the display moves and costs next to nothing."""
+SHOWN_SECONDS, SILENT_SECONDS = 0.1, 0.5
+"""About how long chunks are made: short enough for the display to move, or for an interrupt to be heard, and long
+enough for the time between chunks to cost next to nothing."""
 
 
 def is_shown() -> bool:
@@ -16,8 +17,9 @@ def is_shown() -> bool:
 
 
 class Progress:
-    """The bar of one chain, or of all chains that advance together; silent when not shown.
+    """Paces one chain, or all chains that advance together, and shows a bar of it.
 
+    :param shown: show the bar.
     :param total: iterations to come.
     :param num_warmup: how many of them are warm-up.
     :param position: the line of the bar.
@@ -41,9 +43,9 @@ class Progress:
         return self._label + ("warmup" if self._done < self._num_warmup else "sample")
 
     @property
-    def limit(self) -> int | None:
-        """The most iterations that the next chunk should take; ``None`` for no limit."""
-        return self._limit if self._bar is not None else None
+    def limit(self) -> int:
+        """The most iterations that the next chunk should take."""
+        return self._limit
 
     @property
     def shown(self) -> bool:
@@ -53,13 +55,13 @@ class Progress:
     def update(self, iterations: int, diagnostics: str) -> None:
         """A chunk of ``iterations`` is done."""
         self._done += iterations
-        if self._bar is None:
-            return
         now = time.perf_counter()
         seconds, self._started = now - self._started, now
         if self._rate is None:
-            wanted = iterations * MIN_SECONDS / max(seconds, 1e-6)
+            wanted = iterations * (SHOWN_SECONDS if self.shown else SILENT_SECONDS) / max(seconds, 1e-6)
             self._limit = int(min(max(wanted, 1), 4 * iterations, 100_000))
+        if self._bar is None:
+            return
         self._bar.set_description(self._phase(), refresh=False)
         if diagnostics:
             self._bar.set_postfix_str(diagnostics, refresh=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -157,9 +157,11 @@ class ChainRun:
     def _driver(self, programs: Programs, draw_axis: int) -> Driver:
         return Driver(programs, self.phases, self.fields[0], draw_axis, self.kernel.get_diagnostics_str)
 
-    def _bars(self, state: PyTree, count: int = 1) -> list[Progress]:
+    def _bars(self, state: PyTree, count: int = 1) -> Sequence[Progress | None]:
+        if is_traced(state):
+            return [None] * count
         wanted, rate = self.progress
-        shown = wanted and is_shown() and not is_traced(state)
+        shown = wanted and is_shown()
         total = sum(phase.plan.iterations for phase in self.phases)
         num_warmup = self.num_warmup if len(self.phases) > 1 or self.phases[0].plan.rows == 0 else 0
         labels = [f"chain {chain + 1} " for chain in range(count)] if count > 1 else [""]
@@ -190,7 +192,7 @@ class ChainRun:
             key, params, chain_state = arguments
             if chain_state is None:
                 chain_state = programs.init(sampler.data, key, None, params)
-            return driver.advance(sampler.data, chain_state, Progress(False, 0, 0))
+            return driver.advance(sampler.data, chain_state, None)
 
         if not callable(self.chain_method):
             raise TypeError("the chain method is no callable")
