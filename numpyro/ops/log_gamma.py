@@ -57,8 +57,8 @@ def gammaln_ratio(x: ArrayLike, increment: ArrayLike) -> Array:
     """``log(gamma(x + increment) / gamma(x))`` for positive ``x`` and ``x + increment``."""
     upper, upper_factor = _raise(x + increment)
     lower, lower_factor = _raise(x)
-    # upper - lower, exactly, where the sum above has been rounded
-    difference = increment + (upper - (x + increment)) - (lower - x)
+    # upper - lower, but for the rounding of the sum above; what the raising adds does not vary
+    difference = increment + lax.stop_gradient((upper - (x + increment)) - (lower - x))
     return (
         (lower - 0.5) * jnp.log1p(difference / lower)
         + difference * (jnp.log(upper) - 1)
@@ -73,8 +73,8 @@ def betaln(a: ArrayLike, b: ArrayLike) -> Array:
     x, x_factor = _raise(small)
     y, y_factor = _raise(large)
     z, z_factor = _raise(small + large)
-    # z - y, exactly; it is x where nothing was raised
-    difference = small + (z - (small + large)) - (y - large)
+    # z - y, but for the rounding of the sum above; it is x where nothing was raised
+    difference = small + lax.stop_gradient((z - (small + large)) - (y - large))
     return (
         _HALF_LOG_TWO_PI
         - difference * jnp.log(z / x)

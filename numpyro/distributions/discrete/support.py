@@ -84,5 +84,5 @@ def count_quantile(cdf: Callable[[Array], Array], q: ArrayLike, scale: ArrayLike
     _, count = lax.while_loop(
         lambda ends: jnp.any(ends[1] - ends[0] > 1), halve, (jnp.full(shape, -1.0, q.dtype), bound)
     )
-    count = jnp.where((q == 1) & (count >= limit), jnp.inf, count)
+    count = jnp.where((q == 1) & (count >= limit), jnp.inf, jnp.maximum(count, 0))
     return jnp.where((q >= 0) & (q <= 1), count, jnp.nan)
