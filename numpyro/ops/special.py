@@ -285,6 +285,7 @@ def _increasing_root(
         low, high = jnp.where(below, x, low), jnp.where(below, high, x)
         newton = x - value / slope
         new = jnp.where((newton > low) & (newton < high), newton, low / 2 + high / 2)
+        new = jnp.where(newton == x, x, new)  # found; it stays while others are being sought
         return step + 1, new, low, high, jnp.abs(new - x) > tolerance * jnp.maximum(jnp.abs(x), 1)
 
     x = jnp.where((start > low) & (start < high), start, low / 2 + high / 2)
