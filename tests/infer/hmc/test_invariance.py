@@ -71,8 +71,8 @@ CASES = [
     ("funnel", "NUTS", 0.7),
     ("banana", "NUTS, dense", 0.6),
     pytest.param("banana", "NUTS, own kinetic energy", 0.7, marks=pytest.mark.slow),
-    ("gaussian", "HMC", 0.4),
-    ("banana", "HMC", 0.5),
+    ("gaussian", "HMC", 0.75),
+    ("banana", "HMC", 0.6),
     pytest.param("banana", "HMC by length", 0.4, marks=pytest.mark.slow),
 ]
 

@@ -128,8 +128,11 @@ def test_the_matrix_comes_from_the_draws_of_the_window_and_is_regularised_where_
     covariances = {}
     for regularize in (True, False):
         mcmc = MCMC(NUTS(model, regularize_mass_matrix=regularize), num_warmup=20, num_samples=1, progress_bar=False)
-        mcmc.warmup(KEY, collect_warmup=True, init_params=START)
+        mcmc.warmup(KEY, collect_warmup=True, extra_fields=("adapt_state.inverse_mass_matrix",), init_params=START)
         draws = mcmc.get_samples()
+        matrices = np.asarray(mcmc.get_extra_fields()["adapt_state.inverse_mass_matrix"]["a", "b", "c"])
+        np.testing.assert_array_equal(matrices[:17], 1)
+        np.testing.assert_array_equal(matrices[17:], np.broadcast_to(matrices[-1], (3, 4)))
         window = np.concatenate([np.asarray(draws[n]).reshape(20, -1) for n in "abc"], 1)[3:18].astype(np.float64)
         covariances[regularize] = np.asarray(mcmc.last_state.adapt_state.inverse_mass_matrix["a", "b", "c"])
         expected = np.var(window, 0, ddof=1)

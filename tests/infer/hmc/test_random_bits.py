@@ -69,7 +69,7 @@ def test_counters_are_independent(lag):
     assert is_independent(numbers[:, :-lag], numbers[:, lag:])
 
 
-@pytest.mark.parametrize("words", [(1, 0), (0, 1), (1, 1), (2**31, 0), (0, 2**31)])
+@pytest.mark.parametrize("words", [(1, 0), (0, 1), (1, 1), (1, 2**32 - 1), (2**31, 0), (0, 2**31)])
 def test_neighbouring_seeds_are_independent(words):
     first = seeds(8)
     second = first + np.array(words, np.uint32)
