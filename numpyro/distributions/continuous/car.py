@@ -1,0 +1,288 @@
+"""The conditional autoregressive distribution over the nodes of a graph."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax, random
+
+from numpyro._errors import UsageError
+from numpyro._typing import Array, ArrayLike, Key, NumpyArray, Shape
+from numpyro.distributions import constraints
+from numpyro.distributions._maths import HALF_LOG_TWO_PI, broadcast_to
+from numpyro.distributions._shapes import promote_shapes
+from numpyro.distributions._validation import check_key, concrete, validate_sample
+from numpyro.distributions.continuous.low_rank_multivariate_normal import back_substitute
+from numpyro.distributions.continuous.multivariate_normal import whiten
+from numpyro.distributions.distribution import Distribution
+from numpyro.ops.linalg import add_diag, tri_logabsdet
+
+
+class CAR(Distribution):
+    r"""The conditional autoregressive distribution: each node is normal around the mean of its neighbours.
+
+    .. math:: x \sim \mathcal{N}\bigl(\mu, [\tau (D - \rho W)]^{-1}\bigr)
+
+    where :math:`D` is the diagonal matrix of the sums of the rows of :math:`W`.
+
+    :param loc: mean :math:`\mu`, of shape ``(..., n)``, or a scalar for all nodes.
+    :param correlation: how much neighbours have in common, :math:`\rho` in (-1, 1).
+    :param conditional_precision: :math:`\tau > 0`, of a node given its neighbours, per unit of weight.
+    :param adj_matrix: weights :math:`W` of the edges, symmetric, every node having some: an array of shape
+        ``(..., n, n)``, or for ``is_sparse`` a matrix of ``scipy.sparse`` or one concrete array.
+    :param is_sparse: whether to go through the edges one by one, in :math:`O(\text{edges})`, instead of multiplying by
+        a matrix.
+    :raises ValueError: when shapes do not agree, :math:`W` is not symmetric, or a node has no neighbours.
+
+    Where :math:`W` is concrete, the determinant takes :math:`O(n)` by the eigenvalues :math:`\lambda` of
+    :math:`D^{-1/2} W D^{-1/2}`, which are computed once:
+    :math:`\log\det(D - \rho W) = \sum_i \log d_i + \log(1 - \rho\lambda_i)`. A traced one costs a Cholesky
+    factorisation every time.
+
+    Source: X. Jin, B. P. Carlin, S. Banerjee (2005), "Generalized hierarchical multivariate CAR models for areal data".
+    """
+
+    __module__ = "numpyro.distributions.continuous"
+    arg_constraints = {
+        "loc": constraints.real_vector,
+        "correlation": constraints.open_interval(-1.0, 1.0),
+        "conditional_precision": constraints.positive,
+        "adj_matrix": constraints.dependent(is_discrete=False, event_dim=2),
+    }
+    support = constraints.real_vector
+    reparametrized_params = ["loc", "correlation", "conditional_precision", "adj_matrix"]
+    pytree_aux_fields = ("is_sparse",)
+
+    def __init__(
+        self,
+        loc: ArrayLike,
+        correlation: ArrayLike,
+        conditional_precision: ArrayLike,
+        adj_matrix: Any,
+        *,
+        is_sparse: bool = False,
+        validate_args: bool | None = None,
+    ) -> None:
+        self.is_sparse = is_sparse
+        adj_matrix = _as_sparse(adj_matrix) if is_sparse else adj_matrix
+        if not is_sparse and hasattr(adj_matrix, "tocsr"):
+            raise UsageError("CAR: adj_matrix is a sparse matrix so please specify `is_sparse=True`.")
+        loc = np.reshape(loc, (1,)) if isinstance(loc, (int, float)) else jnp.reshape(loc, jnp.shape(loc) or (1,))
+        batch_shape, event_shape = self.infer_shapes(
+            jnp.shape(loc), jnp.shape(correlation), jnp.shape(conditional_precision), tuple(np.shape(adj_matrix))
+        )
+        loc = loc if loc.shape[-1:] == event_shape else broadcast_to(loc, loc.shape[:-1] + event_shape)
+        (self.loc,) = promote_shapes(loc, shape=batch_shape + (1,))
+        self.correlation: Any = promote_shapes(correlation, shape=batch_shape)[0]
+        self.conditional_precision: Any = promote_shapes(conditional_precision, shape=batch_shape)[0]
+        self.adj_matrix = adj_matrix if is_sparse else promote_shapes(adj_matrix, shape=batch_shape + (1, 1))[0]
+        super().__init__(batch_shape, event_shape, validate_args=validate_args)
+
+    @classmethod
+    def infer_shapes(  # type: ignore[override]
+        cls, loc: Shape, correlation: Shape, conditional_precision: Shape, adj_matrix: Shape
+    ) -> tuple[Shape, Shape]:
+        if len(adj_matrix) < 2 or adj_matrix[-1] != adj_matrix[-2]:
+            raise ValueError(f"CAR: `adj_matrix` must be of shape (..., n, n); got {adj_matrix}.")
+        if loc and loc[-1] not in (1, adj_matrix[-1]):
+            raise ValueError(
+                f"CAR: the last dimension of `loc`, of shape {loc}, must be that of `adj_matrix`, of shape"
+                f" {adj_matrix}."
+            )
+        batch_shape = lax.broadcast_shapes(loc[:-1], correlation, conditional_precision, adj_matrix[:-2])
+        return batch_shape, tuple(adj_matrix[-1:])
+
+    def validate_args(self, strict: bool = True) -> None:
+        super().validate_args(strict)
+        adjacency = self._adjacency()
+        if adjacency is None:
+            return
+        matrix = adjacency.matrix
+        transposed = matrix.T if self.is_sparse else np.swapaxes(matrix, -2, -1)
+        if (matrix != transposed).sum():
+            raise UsageError("CAR: adjacency matrix must be symmetric, but `adj_matrix` differs from its transpose.")
+        if not (adjacency.degrees > 0).all():
+            lonely = np.argwhere(~(adjacency.degrees > 0))[:, -1].tolist()
+            raise UsageError(
+                f"CAR: all sites in adjacency matrix must have neighbours, but sites {lonely[:8]} have none."
+            )
+
+    def _adjacency(self) -> _Adjacency | None:
+        """The adjacency matrix, where its values are known."""
+        if self.is_sparse:
+            return _Adjacency(self.adj_matrix)
+        matrix = concrete(self.adj_matrix)
+        return None if matrix is None else _Adjacency(matrix)
+
+    def _weights(self) -> Array:
+        """The adjacency matrix as an array."""
+        dense = self.adj_matrix.toarray() if self.is_sparse else self.adj_matrix
+        return jnp.asarray(dense, jnp.result_type(float, dense))
+
+    def _scaled_precision(self) -> Array:
+        """``D - correlation * W``, of shape ``(..., n, n)``."""
+        weights = self._weights()
+        return add_diag(-jnp.expand_dims(self.correlation, (-2, -1)) * weights, jnp.sum(weights, -1))
+
+    @property
+    def precision_matrix(self) -> Array:
+        """Of shape ``(..., n, n)``."""
+        return jnp.expand_dims(self.conditional_precision, (-2, -1)) * self._scaled_precision()
+
+    def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
+        check_key(self, key)
+        noise = random.normal(key, self.shape(sample_shape))
+        factor = jnp.linalg.cholesky(self._scaled_precision())
+        scale = lax.rsqrt(jnp.asarray(self.conditional_precision, noise.dtype))[..., None]
+        return self.loc + scale * back_substitute(factor, noise)
+
+    @validate_sample
+    def log_prob(self, value: ArrayLike) -> Array:
+        y = jnp.asarray(value) - self.loc
+        squares = self._quadratic_form_of_edges(y) if self.is_sparse else self._quadratic_form(y)
+        return 0.5 * (self._log_det() - self.conditional_precision * squares) - self.event_shape[0] * HALF_LOG_TWO_PI
+
+    def _quadratic_form(self, y: Array) -> Array:
+        """``y^T (D - correlation W) y``."""
+        weights = self._weights()
+        neighbours = jnp.einsum("...i,...ij->...j", y, weights, precision=lax.Precision.HIGHEST)
+        rest = y * jnp.sum(weights, -1) - jnp.expand_dims(self.correlation, -1) * neighbours
+        return jnp.sum(y * rest, -1)
+
+    def _quadratic_form_of_edges(self, y: Array) -> Array:
+        r"""The same as :math:`(1 - |\rho|) \sum_i d_i y_i^2 + |\rho| \sum_{i \le j} w_{ij} (y_i \mp y_j)^2`."""
+        adjacency = _Adjacency(self.adj_matrix)
+        rows, columns, weights = adjacency.edges
+        sign = jnp.where(jnp.less(self.correlation, 0), -1, 1)
+        size = sign * self.correlation
+        own = jnp.sum(adjacency.degrees.astype(y.dtype) * jnp.square(y), -1)
+        differences = y[..., rows] - sign[..., None] * y[..., columns]
+        between = jnp.sum(weights.astype(y.dtype) * jnp.square(differences), -1)
+        return (1 - size) * own + size * between
+
+    def _log_det(self) -> Array:
+        """The logarithm of the determinant of the precision matrix."""
+        n, adjacency = self.event_shape[0], self._adjacency()
+        if adjacency is None:
+            log_det = 2 * tri_logabsdet(jnp.linalg.cholesky(self._scaled_precision()))
+        else:
+            log_degrees, eigenvalues = _spectrum(adjacency)
+            correlation = jnp.expand_dims(self.correlation, -1)
+            dtype = jnp.result_type(float, correlation)
+            log_det = jnp.asarray(log_degrees, dtype) + jnp.sum(jnp.log1p(-correlation * eigenvalues.astype(dtype)), -1)
+        return log_det + n * jnp.log(self.conditional_precision)
+
+    def entropy(self) -> Array:
+        n = self.event_shape[0]
+        return broadcast_to(n * (0.5 + HALF_LOG_TWO_PI) - 0.5 * self._log_det(), self.batch_shape)
+
+    @property
+    def mean(self) -> Array:
+        return broadcast_to(self.loc, self.shape())
+
+    @property
+    def mode(self) -> Array:
+        return self.mean
+
+    @property
+    def variance(self) -> Array:
+        factor = jnp.linalg.cholesky(self._scaled_precision())
+        # column by column of the inverse of the factor
+        identity = np.eye(factor.shape[-1], dtype=factor.dtype).reshape(
+            (-1,) + (1,) * (factor.ndim - 2) + factor.shape[-1:]
+        )
+        inverse = jnp.sum(jnp.square(whiten(factor, identity)), -1)
+        return broadcast_to(
+            jnp.moveaxis(inverse, 0, -1) / jnp.expand_dims(self.conditional_precision, -1), self.shape()
+        )
+
+    # A sparse matrix is no array: it is part of the structure of the pytree, compared by its content.
+
+    def tree_flatten(self) -> tuple[tuple[Any, ...], Any]:
+        children, (data, aux) = super().tree_flatten()
+        if not self.is_sparse:
+            return children, (data, aux)
+        arrays = {name: value for name, value in zip(data, children, strict=True) if name != "adj_matrix"}
+        return tuple(arrays.values()), (tuple(arrays), (*aux, ("adj_matrix", _Adjacency(self.adj_matrix))))
+
+    @classmethod
+    def tree_unflatten(cls, aux_data: Any, params: Sequence[Any]) -> CAR:
+        data, aux = aux_data
+        aux = tuple((name, value.matrix if isinstance(value, _Adjacency) else value) for name, value in aux)
+        return super().tree_unflatten((data, aux), params)  # type: ignore[return-value]
+
+
+class _Adjacency:
+    """A known adjacency matrix, dense or sparse, that compares and hashes by its content."""
+
+    def __init__(self, matrix: Any) -> None:
+        self.matrix = matrix
+
+    @functools.cached_property
+    def digest(self) -> bytes:
+        is_dense = isinstance(self.matrix, np.ndarray)
+        parts = [self.matrix] if is_dense else [self.matrix.indptr, self.matrix.indices, self.matrix.data]
+        content = hashlib.blake2b(repr((is_dense, self.matrix.shape)).encode())
+        for part in parts:
+            content.update(str(part.dtype).encode())
+            content.update(np.ascontiguousarray(part).tobytes())
+        return content.digest()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Adjacency) and (self.matrix is other.matrix or self.digest == other.digest)
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+    @property
+    def dense(self) -> NumpyArray:
+        matrix = self.matrix if isinstance(self.matrix, np.ndarray) else self.matrix.toarray()
+        return matrix.astype(np.float64)
+
+    @functools.cached_property
+    def degrees(self) -> NumpyArray:
+        """The sums of the rows."""
+        total = np.asarray(self.matrix.sum(-1), np.float64)
+        return total if isinstance(self.matrix, np.ndarray) else total.reshape(-1)
+
+    @property
+    def edges(self) -> tuple[NumpyArray, NumpyArray, NumpyArray]:
+        """Both nodes and the weight of each edge of a sparse matrix; of an edge from a node to itself half of it."""
+        matrix = self.matrix.tocoo()
+        once = matrix.row <= matrix.col
+        rows, columns = matrix.row[once], matrix.col[once]
+        return rows, columns, np.where(rows == columns, 0.5, 1.0) * matrix.data[once]
+
+
+@functools.lru_cache(maxsize=8)
+def _spectrum(adjacency: _Adjacency) -> tuple[NumpyArray, NumpyArray]:
+    """The logarithm of the determinant of ``D``, and the eigenvalues of ``D^(-1/2) W D^(-1/2)``."""
+    degrees = adjacency.degrees
+    root = np.sqrt(degrees)
+    eigenvalues = np.linalg.eigvalsh(adjacency.dense / (root[..., :, None] * root[..., None, :]))
+    return np.log(degrees).sum(-1), np.clip(eigenvalues, -1, 1)
+
+
+def _as_sparse(matrix: Any) -> Any:
+    """A matrix of ``scipy.sparse`` in the format of compressed rows."""
+    if not hasattr(matrix, "tocsr"):
+        array = concrete(matrix)
+        if array is None or isinstance(matrix, jax.core.Tracer):
+            raise ValueError(
+                "CAR: with `is_sparse=True`, adj_matrix needs to be a scipy sparse matrix or a concrete array, such as"
+                " a numpy array, since its edges are read when the program is built; got"
+                f" {type(matrix).__name__}. Do not give it as an argument of a transformed function, or leave"
+                " `is_sparse` out."
+            )
+        from scipy.sparse import csr_matrix
+
+        matrix = csr_matrix(array)
+    matrix = matrix.tocsr()
+    matrix.sum_duplicates()
+    return matrix

@@ -1,0 +1,83 @@
+"""The Gompertz distribution."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+from jax import lax, random
+from jax.scipy.special import exp1
+
+from numpyro._typing import Array, ArrayLike, Key, Shape
+from numpyro.distributions import constraints
+from numpyro.distributions._maths import broadcast_to, where_inside
+from numpyro.distributions._shapes import promote_shapes
+from numpyro.distributions._validation import check_key, validate_sample
+from numpyro.distributions.distribution import Distribution
+
+
+class Gompertz(Distribution):
+    r"""The Gompertz distribution: of lifetimes whose hazard grows exponentially.
+
+    .. math:: p(x) = \eta\beta \exp\bigl(\beta x - \eta (e^{\beta x} - 1)\bigr), \quad x > 0
+
+    :param concentration: shape :math:`\eta > 0`.
+    :param rate: inverse scale :math:`\beta > 0`.
+    """
+
+    __module__ = "numpyro.distributions.continuous"
+    arg_constraints = {"concentration": constraints.positive, "rate": constraints.positive}
+    support = constraints.positive
+    reparametrized_params = ["concentration", "rate"]
+
+    def __init__(self, concentration: ArrayLike, rate: ArrayLike = 1.0, *, validate_args: bool | None = None) -> None:
+        self.concentration, self.rate = promote_shapes(concentration, rate)
+        batch_shape = lax.broadcast_shapes(jnp.shape(concentration), jnp.shape(rate))
+        super().__init__(batch_shape=batch_shape, validate_args=validate_args)
+
+    def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
+        check_key(self, key)
+        # the cumulative hazard of a lifetime is exponential
+        draws = jnp.log1p(random.exponential(key, sample_shape + self.batch_shape) / self.concentration) / self.rate
+        return jnp.maximum(draws, jnp.finfo(draws.dtype).tiny)
+
+    @validate_sample
+    def log_prob(self, value: ArrayLike, intermediates: Any = None) -> Array:
+        inside = jnp.greater_equal(value, 0)
+        t = self.rate * jnp.where(inside, value, 0)
+        log_density = t - self.concentration * jnp.expm1(t)
+        return where_inside(inside, log_density + jnp.log(self.concentration) + jnp.log(self.rate))
+
+    def cdf(self, value: ArrayLike) -> Array:
+        return -jnp.expm1(-self.concentration * jnp.expm1(self.rate * jnp.maximum(value, 0)))
+
+    def icdf(self, q: ArrayLike) -> Array:
+        return jnp.log1p(-jnp.log1p(-jnp.asarray(q)) / self.concentration) / self.rate
+
+    def entropy(self) -> Array:
+        # E[x] = e^eta E1(eta) / beta, and the cumulative hazard is 1 in the mean
+        entropy = 1 - jnp.log(self.concentration) - jnp.log(self.rate) - _scaled_exp1(self.concentration)
+        return broadcast_to(entropy, self.batch_shape)
+
+    @property
+    def mean(self) -> Array:
+        return broadcast_to(_scaled_exp1(self.concentration) / self.rate, self.batch_shape)
+
+    @property
+    def mode(self) -> Array:
+        return broadcast_to(jnp.maximum(-jnp.log(self.concentration), 0) / self.rate, self.batch_shape)
+
+
+def _scaled_exp1(x: ArrayLike, terms: int = 20) -> Array:
+    r"""``exp(x) E1(x)``, :math:`\int_0^\infty e^{-t} / (x + t) \, dt`, for positive ``x``.
+
+    Beyond 50, where the exponential will overflow, by the asymptotic series :math:`\sum_k (-1)^k k! / x^{k+1}`.
+    """
+    x = jnp.asarray(x, jnp.result_type(float, x))
+    large = x > 50
+    y = 1 / jnp.where(large, x, 50)
+    series = jnp.ones_like(y)
+    for k in range(terms, 0, -1):
+        series = 1 - k * y * series
+    near = jnp.where(large, 1, x)
+    return jnp.where(large, y * series, jnp.exp(near) * exp1(near))
