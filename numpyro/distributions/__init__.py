@@ -13,10 +13,14 @@ The idea, in reading order:
 """
 
 from numpyro.distributions import batch_util, constraints, kl, transforms, util
+from numpyro.distributions.censored import *  # noqa: F403
+from numpyro.distributions.censored import __all__ as _censored
 from numpyro.distributions.conjugate import *  # noqa: F403
 from numpyro.distributions.conjugate import __all__ as _conjugate
 from numpyro.distributions.continuous import *  # noqa: F403
 from numpyro.distributions.continuous import __all__ as _continuous
+from numpyro.distributions.copula import *  # noqa: F403
+from numpyro.distributions.copula import __all__ as _copula
 from numpyro.distributions.directional import *  # noqa: F403
 from numpyro.distributions.directional import __all__ as _directional
 from numpyro.distributions.discrete import *  # noqa: F403
@@ -33,7 +37,11 @@ from numpyro.distributions.distribution import (
     Unit,
 )
 from numpyro.distributions.kl import kl_divergence
+from numpyro.distributions.mixtures import *  # noqa: F403
+from numpyro.distributions.mixtures import __all__ as _mixtures
 from numpyro.distributions.transforms import biject_to
+from numpyro.distributions.truncated import *  # noqa: F403
+from numpyro.distributions.truncated import __all__ as _truncated
 
 __all__ = [
     "Delta",
@@ -52,8 +60,12 @@ __all__ = [
     "kl_divergence",
     "transforms",
     "util",
+    *_censored,
     *_conjugate,
     *_continuous,
+    *_copula,
     *_directional,
     *_discrete,
+    *_mixtures,
+    *_truncated,
 ]

@@ -1,0 +1,130 @@
+"""Truncated gamma distributions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numpyro._typing import ArrayLike
+from numpyro.distributions import constraints
+from numpyro.distributions.continuous import Gamma
+from numpyro.distributions.distribution import Distribution
+from numpyro.distributions.truncated.base import BOUND, Truncated
+
+
+class GammaBase(Truncated):
+    """Truncation of a gamma distribution."""
+
+    supported_types = (Gamma,)
+    low: Any = 0.0
+
+
+class LeftTruncatedGamma(GammaBase):
+    r"""A gamma distribution, given that it is at least ``low``.
+
+    .. math:: p(x) = \frac{\beta^\alpha x^{\alpha - 1} e^{-\beta x}}{\Gamma(\alpha, \beta a)}, \quad x \ge a
+
+    with the upper incomplete gamma function :math:`\Gamma(\alpha, \cdot)`.
+
+    :param base_dist: a :class:`Gamma` distribution of concentration :math:`\alpha` and rate :math:`\beta`.
+    :param low: the bound :math:`a \ge 0`.
+    :raises ValueError: when ``base_dist`` is of another family.
+    """
+
+    __module__ = "numpyro.distributions.truncated"
+    arg_constraints = {"low": constraints.nonnegative}
+    reparametrized_params = ["low"]
+    supported_types = (Gamma,)
+
+    def __init__(self, base_dist: Distribution, low: ArrayLike = 0.0, *, validate_args: bool | None = None) -> None:
+        super().__init__(base_dist, validate_args, low=low)
+
+    @constraints.dependent_property(is_discrete=False, event_dim=0)
+    def support(self) -> constraints.Constraint:
+        return constraints.greater_than_eq(self.low)
+
+
+class RightTruncatedGamma(GammaBase):
+    r"""A gamma distribution, given that it is at most ``high``.
+
+    .. math:: p(x) = \frac{\beta^\alpha x^{\alpha - 1} e^{-\beta x}}{\gamma(\alpha, \beta b)}, \quad 0 < x \le b
+
+    with the lower incomplete gamma function :math:`\gamma(\alpha, \cdot)`.
+
+    :param base_dist: a :class:`Gamma` distribution of concentration :math:`\alpha` and rate :math:`\beta`.
+    :param high: the bound :math:`b > 0`.
+    :raises ValueError: when ``base_dist`` is of another family.
+    """
+
+    __module__ = "numpyro.distributions.truncated"
+    arg_constraints = {"high": constraints.positive}
+    reparametrized_params = ["high"]
+    supported_types = (Gamma,)
+
+    def __init__(self, base_dist: Distribution, high: ArrayLike = 1.0, *, validate_args: bool | None = None) -> None:
+        super().__init__(base_dist, validate_args, high=high)
+
+    @constraints.dependent_property(is_discrete=False, event_dim=0)
+    def support(self) -> constraints.Constraint:
+        return constraints.interval(0.0, self.high)
+
+
+class TwoSidedTruncatedGamma(GammaBase):
+    r"""A gamma distribution, given that it lies between ``low`` and ``high``.
+
+    .. math:: p(x) = \frac{\beta^\alpha x^{\alpha - 1} e^{-\beta x}}{\gamma(\alpha, \beta b) - \gamma(\alpha, \beta a)},
+        \quad a \le x \le b
+
+    with the lower incomplete gamma function :math:`\gamma(\alpha, \cdot)`.
+
+    :param base_dist: a :class:`Gamma` distribution of concentration :math:`\alpha` and rate :math:`\beta`.
+    :param low: the lower bound :math:`a \ge 0`.
+    :param high: the upper bound :math:`b > a`.
+    :raises ValueError: when ``base_dist`` is of another family.
+    """
+
+    __module__ = "numpyro.distributions.truncated"
+    arg_constraints = {"low": BOUND, "high": BOUND}
+    reparametrized_params = ["low", "high"]
+    supported_types = (Gamma,)
+
+    def __init__(
+        self,
+        base_dist: Distribution,
+        low: ArrayLike = 0.0,
+        high: ArrayLike = 1.0,
+        *,
+        validate_args: bool | None = None,
+    ) -> None:
+        super().__init__(base_dist, validate_args, low=low, high=high)
+
+    @constraints.dependent_property(is_discrete=False, event_dim=0)
+    def support(self) -> constraints.Constraint:
+        return constraints.interval(self.low, self.high)
+
+
+def TruncatedGamma(
+    concentration: ArrayLike = 1.0,
+    rate: ArrayLike = 1.0,
+    *,
+    low: ArrayLike | None = None,
+    high: ArrayLike | None = None,
+    validate_args: bool | None = None,
+) -> Distribution:
+    """The truncated gamma distribution.
+
+    :param concentration: shape of the gamma distribution.
+    :param rate: its inverse scale.
+    :param low: lower bound; default none.
+    :param high: upper bound; default none.
+    :return: :class:`LeftTruncatedGamma`, :class:`RightTruncatedGamma`, :class:`TwoSidedTruncatedGamma`, or
+        :class:`Gamma`, whichever the given bounds call for.
+    """
+    base = Gamma(concentration, rate, validate_args=validate_args)
+    if low is None:
+        return base if high is None else RightTruncatedGamma(base, high=high, validate_args=validate_args)
+    if high is None:
+        return LeftTruncatedGamma(base, low=low, validate_args=validate_args)
+    return TwoSidedTruncatedGamma(base, low=low, high=high, validate_args=validate_args)
+
+
+TruncatedGamma.__module__ = "numpyro.distributions.truncated"

@@ -1,0 +1,183 @@
+"""Truncated location-scale families: normal, Cauchy, Laplace, logistic, soft Laplace, Student's t."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+
+from numpyro._typing import Array, ArrayLike
+from numpyro.distributions import constraints
+from numpyro.distributions.continuous import Cauchy, Normal, StudentT
+from numpyro.distributions.distribution import Distribution
+from numpyro.distributions.truncated.base import BOUND, Truncated
+from numpyro.distributions.truncated.families import SYMMETRIC
+
+
+class LocationScale(Truncated):
+    """Truncation of a distribution that is symmetric around its location."""
+
+    supported_types = SYMMETRIC
+
+    def _infinite_beyond(self, order: int, moment: Array) -> Array:
+        if not isinstance(self.base_dist, (Cauchy, StudentT)):
+            return moment
+        # a tail like |x|^-(df + 1) has moments of an order below df
+        df = self.base_dist.df if isinstance(self.base_dist, StudentT) else 1.0
+        up, down = jnp.isposinf(jnp.asarray(self.high, float)), jnp.isneginf(jnp.asarray(self.low, float))
+        infinite = jnp.where(up, jnp.inf, -jnp.inf) if order == 1 else jnp.inf
+        infinite = jnp.where(up & down, jnp.nan, infinite)
+        return jnp.where(jnp.less_equal(df, order) & (up | down), infinite, moment)
+
+
+class LeftTruncatedDistribution(LocationScale):
+    r"""A symmetric distribution on the line, given that it is at least ``low``.
+
+    .. math:: p(x) = \frac{f(x)}{1 - F(a)}, \quad x \ge a
+
+    :param base_dist: a :class:`Cauchy`, :class:`Laplace`, :class:`Logistic`, :class:`Normal`, :class:`SoftLaplace` or
+        :class:`StudentT` distribution.
+    :param low: the bound :math:`a`.
+    :raises ValueError: when ``base_dist`` is of another family.
+    """
+
+    __module__ = "numpyro.distributions.truncated"
+    arg_constraints = {"low": constraints.real}
+    reparametrized_params = ["low"]
+    supported_types = SYMMETRIC
+
+    def __init__(self, base_dist: Distribution, low: ArrayLike = 0.0, *, validate_args: bool | None = None) -> None:
+        super().__init__(base_dist, validate_args, low=low)
+
+    @constraints.dependent_property(is_discrete=False, event_dim=0)
+    def support(self) -> constraints.Constraint:
+        return constraints.greater_than_eq(self.low)
+
+
+class RightTruncatedDistribution(LocationScale):
+    r"""A symmetric distribution on the line, given that it is at most ``high``.
+
+    .. math:: p(x) = \frac{f(x)}{F(b)}, \quad x \le b
+
+    :param base_dist: a :class:`Cauchy`, :class:`Laplace`, :class:`Logistic`, :class:`Normal`, :class:`SoftLaplace` or
+        :class:`StudentT` distribution.
+    :param high: the bound :math:`b`.
+    :raises ValueError: when ``base_dist`` is of another family.
+    """
+
+    __module__ = "numpyro.distributions.truncated"
+    arg_constraints = {"high": constraints.real}
+    reparametrized_params = ["high"]
+    supported_types = SYMMETRIC
+
+    def __init__(self, base_dist: Distribution, high: ArrayLike = 0.0, *, validate_args: bool | None = None) -> None:
+        super().__init__(base_dist, validate_args, high=high)
+
+    @constraints.dependent_property(is_discrete=False, event_dim=0)
+    def support(self) -> constraints.Constraint:
+        return constraints.less_than_eq(self.high)
+
+
+class TwoSidedTruncatedDistribution(LocationScale):
+    r"""A symmetric distribution on the line, given that it lies between ``low`` and ``high``.
+
+    .. math:: p(x) = \frac{f(x)}{F(b) - F(a)}, \quad a \le x \le b
+
+    :param base_dist: a :class:`Cauchy`, :class:`Laplace`, :class:`Logistic`, :class:`Normal`, :class:`SoftLaplace` or
+        :class:`StudentT` distribution.
+    :param low: the lower bound :math:`a`.
+    :param high: the upper bound :math:`b > a`.
+    :raises ValueError: when ``base_dist`` is of another family.
+    """
+
+    __module__ = "numpyro.distributions.truncated"
+    arg_constraints = {"low": BOUND, "high": BOUND}
+    reparametrized_params = ["low", "high"]
+    supported_types = SYMMETRIC
+
+    def __init__(
+        self,
+        base_dist: Distribution,
+        low: ArrayLike = 0.0,
+        high: ArrayLike = 1.0,
+        *,
+        validate_args: bool | None = None,
+    ) -> None:
+        super().__init__(base_dist, validate_args, low=low, high=high)
+
+    @constraints.dependent_property(is_discrete=False, event_dim=0)
+    def support(self) -> constraints.Constraint:
+        return constraints.interval(self.low, self.high)
+
+
+def TruncatedDistribution(
+    base_dist: Distribution,
+    low: ArrayLike | None = None,
+    high: ArrayLike | None = None,
+    *,
+    validate_args: bool | None = None,
+) -> Distribution:
+    """A symmetric distribution on the line, truncated on either side or on both.
+
+    :param base_dist: a :class:`Cauchy`, :class:`Laplace`, :class:`Logistic`, :class:`Normal`, :class:`SoftLaplace` or
+        :class:`StudentT` distribution.
+    :param low: lower bound; default none.
+    :param high: upper bound; default none.
+    :return: :class:`LeftTruncatedDistribution`, :class:`RightTruncatedDistribution`,
+        :class:`TwoSidedTruncatedDistribution`, or ``base_dist`` itself, whichever the given bounds call for.
+    :raises ValueError: when ``base_dist`` is of another family.
+
+    >>> import numpyro.distributions as dist
+    >>> d = TruncatedDistribution(dist.Normal(0.0, 1.0), low=30.0)
+    >>> round(float(d.mean), 3)
+    30.033
+    """
+    if low is None:
+        if high is None:
+            return base_dist
+        return RightTruncatedDistribution(base_dist, high=high, validate_args=validate_args)
+    if high is None:
+        return LeftTruncatedDistribution(base_dist, low=low, validate_args=validate_args)
+    return TwoSidedTruncatedDistribution(base_dist, low=low, high=high, validate_args=validate_args)
+
+
+def TruncatedNormal(
+    loc: ArrayLike = 0.0,
+    scale: ArrayLike = 1.0,
+    *,
+    low: ArrayLike | None = None,
+    high: ArrayLike | None = None,
+    validate_args: bool | None = None,
+) -> Distribution:
+    """The truncated normal distribution.
+
+    :param loc: mean of the normal distribution.
+    :param scale: its standard deviation.
+    :param low: lower bound; default none.
+    :param high: upper bound; default none.
+    :return: see :func:`TruncatedDistribution`.
+    """
+    base = Normal(loc, scale, validate_args=validate_args)
+    return TruncatedDistribution(base, low, high, validate_args=validate_args)
+
+
+def TruncatedCauchy(
+    loc: ArrayLike = 0.0,
+    scale: ArrayLike = 1.0,
+    *,
+    low: ArrayLike | None = None,
+    high: ArrayLike | None = None,
+    validate_args: bool | None = None,
+) -> Distribution:
+    """The truncated Cauchy distribution.
+
+    :param loc: median of the Cauchy distribution.
+    :param scale: half its width at half its maximum.
+    :param low: lower bound; default none.
+    :param high: upper bound; default none.
+    :return: see :func:`TruncatedDistribution`.
+    """
+    base = Cauchy(loc, scale, validate_args=validate_args)
+    return TruncatedDistribution(base, low, high, validate_args=validate_args)
+
+
+for _factory in (TruncatedDistribution, TruncatedNormal, TruncatedCauchy):
+    _factory.__module__ = "numpyro.distributions.truncated"

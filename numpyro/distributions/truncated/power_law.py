@@ -1,0 +1,210 @@
+"""Power laws between two bounds, and above one."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+from jax import lax, random
+
+from numpyro._typing import Array, ArrayLike, Key, Shape
+from numpyro.distributions import constraints
+from numpyro.distributions._maths import broadcast_to, where_inside
+from numpyro.distributions._shapes import promote_shapes
+from numpyro.distributions._validation import check_key, concrete, validate_sample
+from numpyro.distributions.distribution import Distribution
+
+
+class DoublyTruncatedPowerLaw(Distribution):
+    r"""A power law between two bounds, for any real exponent.
+
+    .. math:: p(x) = \frac{x^\alpha}{\int_a^b t^\alpha dt}, \quad a \le x \le b
+
+    For :math:`\alpha = -1` the logarithm of :math:`x` is uniform. With :math:`\beta = \alpha + 1`, :math:`t = \log(b/a)`
+    and the bound :math:`c` where the density times :math:`x` is larger (:math:`b` for :math:`\beta \ge 0`, else
+    :math:`a`) the integral is :math:`c^\beta\, t\, h(|\beta| t)` with :math:`h(v) = (1 - e^{-v}) / v`.
+
+    :param alpha: exponent :math:`\alpha`.
+    :param low: lower bound :math:`a > 0`.
+    :param high: upper bound :math:`b > a`.
+    :raises ValueError: when ``low`` is not below ``high``.
+    """
+
+    __module__ = "numpyro.distributions.truncated"
+    arg_constraints = {
+        "alpha": constraints.real,
+        "low": constraints.greater_than_eq(0),
+        "high": constraints.greater_than(0),
+    }
+    reparametrized_params = ["alpha", "low", "high"]
+
+    def __init__(self, alpha: ArrayLike, low: ArrayLike, high: ArrayLike, *, validate_args: bool | None = None) -> None:
+        self.alpha, self.low, self.high = promote_shapes(alpha, low, high)
+        batch_shape = lax.broadcast_shapes(jnp.shape(alpha), jnp.shape(low), jnp.shape(high))
+        super().__init__(batch_shape=batch_shape, validate_args=validate_args)
+
+    def validate_args(self, strict: bool = True) -> None:
+        super().validate_args(strict)
+        low, high = concrete(self.low), concrete(self.high)
+        if low is not None and high is not None and not (low < high).all():
+            raise ValueError(
+                "DoublyTruncatedPowerLaw distribution got invalid low and high parameters: expected low < high, but "
+                f"got low={self.low} and high={self.high}."
+            )
+
+    @constraints.dependent_property(is_discrete=False, event_dim=0)
+    def support(self) -> constraints.Constraint:
+        return constraints.interval(self.low, self.high)
+
+    def _scales(self, order: int = 0) -> tuple[Array, Array, Array, Array]:
+        """``beta`` of the density times ``x**order``, whether it rises, the bound of larger weight, and ``t``."""
+        alpha, low, high = (jnp.asarray(x, jnp.result_type(float, x)) for x in (self.alpha, self.low, self.high))
+        beta = alpha + (order + 1)
+        rises = beta >= 0
+        return beta, rises, jnp.where(rises, high, low), jnp.log(high / low)
+
+    def _log_integral(self, order: int = 0) -> Array:
+        """The logarithm of the integral of ``x**(alpha + order)``."""
+        beta, _, bound, t = self._scales(order)
+        return beta * jnp.log(bound) + jnp.log(t) + log_exponential_mean(size(beta) * t)
+
+    def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
+        check_key(self, key)
+        return self.icdf(random.uniform(key, sample_shape + self.batch_shape))
+
+    @validate_sample
+    def log_prob(self, value: ArrayLike) -> Array:
+        beta, _, bound, t = self._scales()
+        inside = jnp.greater_equal(value, self.low) & jnp.less_equal(value, self.high)
+        ratio = jnp.where(inside, value, bound) / bound
+        log_density = self.alpha * jnp.log(ratio) - jnp.log(bound * t) - log_exponential_mean(size(beta) * t)
+        return where_inside(inside, log_density)
+
+    def cdf(self, value: ArrayLike) -> Array:
+        beta, rises, _, t = self._scales()
+        s = jnp.log(jnp.clip(value, self.low, self.high) / self.low)
+        log_ratio = log_exponential_mean(size(beta) * s) - log_exponential_mean(size(beta) * t)
+        return (s / t) * jnp.exp(log_ratio + jnp.where(rises, beta * (s - t), 0.0))
+
+    def icdf(self, q: ArrayLike) -> Array:
+        beta, rises, bound, t = self._scales()
+        # the distance from the bound of larger weight, on a logarithmic scale, is exponential and truncated
+        share = jnp.where(rises, 1 - q, q)
+        distance = t * exponential_quantile(share, size(beta) * t)
+        return jnp.clip(bound * jnp.exp(jnp.where(rises, -distance, distance)), self.low, self.high)
+
+    def entropy(self) -> Array:
+        # E[log x] = log c -+ t * E[s], s on [0, 1] of density proportional to exp(-v s)
+        beta, rises, bound, t = self._scales()
+        v = size(beta) * t
+        expected = jnp.log(bound) + jnp.where(rises, -t, t) * exponential_mean_position(v)
+        return broadcast_to(self._log_integral() - self.alpha * expected, self.batch_shape)
+
+    @property
+    def mean(self) -> Array:
+        return broadcast_to(jnp.exp(self._log_integral(1) - self._log_integral()), self.batch_shape)
+
+    @property
+    def variance(self) -> Array:
+        logs = [self._log_integral(order) for order in range(3)]
+        relative = jnp.expm1(logs[2] - 2 * logs[1] + logs[0])
+        return broadcast_to(jnp.exp(2 * (logs[1] - logs[0])) * jnp.maximum(relative, 0), self.batch_shape)
+
+
+class LowerTruncatedPowerLaw(Distribution):
+    r"""A power law above a bound: a Pareto distribution by its exponent.
+
+    .. math:: p(x) = \frac{-(\alpha + 1)}{a} \Bigl(\frac{x}{a}\Bigr)^{\alpha}, \quad x > a
+
+    :param alpha: exponent :math:`\alpha < -1`.
+    :param low: bound :math:`a > 0`.
+    """
+
+    __module__ = "numpyro.distributions.truncated"
+    arg_constraints = {"alpha": constraints.less_than(-1.0), "low": constraints.positive}
+    reparametrized_params = ["alpha", "low"]
+
+    def __init__(self, alpha: ArrayLike, low: ArrayLike, *, validate_args: bool | None = None) -> None:
+        self.alpha, self.low = promote_shapes(alpha, low)
+        batch_shape = lax.broadcast_shapes(jnp.shape(alpha), jnp.shape(low))
+        super().__init__(batch_shape=batch_shape, validate_args=validate_args)
+
+    @constraints.dependent_property(is_discrete=False, event_dim=0)
+    def support(self) -> constraints.Constraint:
+        return constraints.greater_than(self.low)
+
+    def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
+        check_key(self, key)
+        draws = jnp.exp(random.exponential(key, sample_shape + self.batch_shape) / -(self.alpha + 1)) * self.low
+        # the support is open, and a power of the smallest step above 1 may round to 1
+        return jnp.maximum(draws, jnp.nextafter(jnp.asarray(self.low, draws.dtype), jnp.inf))
+
+    @validate_sample
+    def log_prob(self, value: ArrayLike) -> Array:
+        inside = jnp.greater_equal(value, self.low)
+        ratio = jnp.where(inside, value, self.low) / self.low
+        return where_inside(inside, self.alpha * jnp.log(ratio) + jnp.log(-(self.alpha + 1) / self.low))
+
+    def cdf(self, value: ArrayLike) -> Array:
+        return -jnp.expm1((self.alpha + 1) * jnp.log(jnp.maximum(value, self.low) / self.low))
+
+    def icdf(self, q: ArrayLike) -> Array:
+        return self.low * jnp.exp(jnp.log1p(-jnp.asarray(q)) / (self.alpha + 1))
+
+    def entropy(self) -> Array:
+        beta = self.alpha + 1
+        return broadcast_to(jnp.log(-self.low / beta) + self.alpha / beta, self.batch_shape)
+
+    @property
+    def mean(self) -> Array:
+        """Infinite for ``alpha >= -2``."""
+        alpha = jnp.asarray(self.alpha)
+        mean = self.low * (alpha + 1) / jnp.where(alpha < -2, alpha + 2, -1)
+        return broadcast_to(jnp.where(alpha < -2, mean, jnp.inf), self.batch_shape)
+
+    @property
+    def variance(self) -> Array:
+        """Infinite for ``alpha >= -3``."""
+        alpha = jnp.asarray(self.alpha)
+        safe = jnp.where(alpha < -3, alpha, -4)
+        variance = jnp.square(self.low / (safe + 2)) * (safe + 1) / (safe + 3)
+        return broadcast_to(jnp.where(alpha < -3, variance, jnp.inf), self.batch_shape)
+
+
+def size(x: Array) -> Array:
+    """The absolute value, with derivative 1 at 0."""
+    return jnp.where(x < 0, -x, x)
+
+
+def log_exponential_mean(v: Array) -> Array:
+    """``log((1 - exp(-v)) / v)``, the logarithm of the mean of ``exp(-v s)`` over ``s`` in [0, 1], for ``v >= 0``."""
+    small = v < 0.5
+    w = jnp.where(small, v, 0.0)
+    square = w * w
+    # log(sinh(v / 2) / (v / 2)) - v / 2
+    series = -w / 2 + square * (
+        1 / 24 - square * (1 / 2880 - square * (1 / 181440 - square * (1 / 9676800 - square / 479001600)))
+    )
+    large = jnp.where(small, 1.0, v)
+    return jnp.where(small, series, jnp.log(-jnp.expm1(-large)) - jnp.log(large))
+
+
+def exponential_mean_position(v: Array) -> Array:
+    """``1 / v - 1 / (exp(v) - 1)``, the mean of ``s`` in [0, 1] under a density proportional to ``exp(-v s)``."""
+    small = v < 0.5
+    w = jnp.where(small, v, 0.0)
+    square = w * w
+    series = 1 / 2 - w * (
+        1 / 12 - square * (1 / 720 - square * (1 / 30240 - square * (1 / 1209600 - square / 47900160)))
+    )
+    large = jnp.where(small, 1.0, v)
+    return jnp.where(small, series, 1 / large - jnp.exp(-large) / -jnp.expm1(-large))
+
+
+def exponential_quantile(q: Array, v: Array) -> Array:
+    """The quantile of ``s`` in [0, 1] under a density proportional to ``exp(-v s)``, for ``v >= 0``."""
+    small = v < float(jnp.finfo(v.dtype).eps) ** 0.25
+    w, large = jnp.where(small, v, 0.0), jnp.where(small, 1.0, v)
+    # the logarithm expanded in v
+    square = q * (1 / 6 - q * (1 / 2 - q / 3))
+    cube = -q * (1 / 24 - q * (7 / 24 - q * (1 / 2 - q / 4)))
+    series = q + w * (q * (q - 1) / 2 + w * (square + w * cube))
+    return jnp.where(small, series, -jnp.log1p(q * jnp.expm1(-large)) / large)

@@ -1,0 +1,90 @@
+"""Student's standard t distribution by its tails, from a continued fraction."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from numpyro._typing import Array
+from numpyro.distributions._maths import LOG_PI, LOG_TWO, log1p_square
+from numpyro.distributions.truncated.standard import Symmetric
+from numpyro.ops.log_gamma import betaln, gammaln_ratio
+from numpyro.ops.special import _beta_fraction, _increasing_root, betainc, log1mexp
+
+
+class StandardStudentT(Symmetric):
+    """Its shape parameter is the number of degrees of freedom."""
+
+    def log_pdf(self, theta: Any, z: Array) -> Array:
+        root = jnp.sqrt(theta)
+        normalizer = jnp.log(root) + 0.5 * LOG_PI - gammaln_ratio(0.5 * theta, 0.5)
+        return -0.5 * (theta + 1) * log1p_square(z / root) - normalizer
+
+    def log_ratio(self, theta: Any, z: Array, r: Array) -> Array:
+        root = jnp.sqrt(theta)
+        return 0.5 * (theta + 1) * (log1p_square(r / root) - log1p_square(z / root))
+
+    def log_sf(self, theta: Any, z: Array) -> Array:
+        log_tail = self._log_upper_tail(theta, jnp.abs(z))
+        return jnp.where(z > 0, log_tail, jnp.log1p(-jnp.exp(log_tail)))
+
+    def _log_upper_tail(self, theta: Any, z: Array) -> Array:
+        """The logarithm of ``I_x(theta / 2, 1 / 2) / 2`` with ``x = 1 / (1 + z**2 / theta)``."""
+        a = 0.5 * theta
+        log_inverse = log1p_square(z / jnp.sqrt(theta))  # -log x
+        x = jnp.exp(-log_inverse)
+        is_tail = x < (a + 1) / (a + 2.5)  # where the fraction converges
+        log_rest = jnp.where(is_tail, log1mexp(-jnp.where(is_tail, log_inverse, 1.0)), -1.0)
+        fraction = _beta_fraction(a, jnp.full_like(a, 0.5), jnp.where(is_tail, x, 0.0))
+        tail = -a * log_inverse + 0.5 * log_rest - jnp.log(a) - betaln(a, 0.5) + jnp.log(fraction)
+        # the complement is the smaller part of the integral
+        center = jnp.log1p(-betainc(0.5, a, jnp.where(is_tail, 0.0, -jnp.expm1(-log_inverse))))
+        return jnp.where(is_tail, tail, center) - LOG_TWO
+
+    def upper_quantile(self, theta: Any, log_upper: Array) -> Array:
+        theta, target = jnp.broadcast_arrays(theta, log_upper)
+
+        def excess(log_z: Array) -> tuple[Array, Array]:
+            z = jnp.exp(log_z)
+            log_tail = self._log_upper_tail(theta, z)
+            return target - log_tail, jnp.exp(log_z + self.log_pdf(theta, z) - log_tail)
+
+        limits = jnp.finfo(target.dtype)
+        low, high = (jnp.full_like(target, jnp.log(limit)) for limit in (limits.eps * 1e-3, limits.max * 1e-3))
+        # the tail is about density * z / theta, the density about exp(const) * (z^2 / theta)^(-(theta + 1) / 2)
+        const = self.log_pdf(theta, jnp.zeros_like(target)) + 0.5 * jnp.log(theta)
+        far = (const - target - jnp.log(theta)) / theta + 0.5 * jnp.log(theta)
+        root = _increasing_root(excess, low, high, jnp.clip(far, -1.0, high - 1))
+        return jnp.where(target < -LOG_TWO, jnp.exp(root), 0.0)
+
+    def upper_log_mass(self, theta: Any, a: Array, b: Array) -> Array:
+        above = jnp.maximum(a, 0)
+        log_density = self.log_pdf(theta, above)
+        log_tail = self._log_upper_tail(theta, above)
+        difference = log_tail - log_density + log1mexp(self._log_upper_tail(theta, b) - log_tail)
+        steepness = (theta + 1) * above / (theta + above * above) + 2 / jnp.sqrt(theta + above * above) + 1
+        is_narrow = (b - above) * steepness < 1
+        narrow = self.narrow_log_mass(theta, jnp.where(is_narrow, above, 0.0), jnp.where(is_narrow, b, 1.0), above)
+        around = jnp.log(self._half_mass(theta, b) + self._half_mass(theta, a)) - self.log_pdf(theta, jnp.zeros_like(a))
+        return jnp.where(a < 0, around, jnp.where(is_narrow, narrow, difference))
+
+    def _half_mass(self, theta: Any, z: Array) -> Array:
+        """The mass between 0 and ``z``."""
+        x = -jnp.expm1(-log1p_square(z / jnp.sqrt(theta)))
+        return 0.5 * betainc(0.5, 0.5 * theta, x)
+
+    def drift(self, theta: Any, z: Array) -> Array:
+        # d/dtheta of I_x(theta / 2, 1 / 2) / 2 over the density; where both underflow a quantile hardly moves
+        size = jnp.maximum(jnp.abs(z), jnp.finfo(z.dtype).tiny ** 0.25)
+
+        def tail(theta: Array) -> Array:
+            x = jnp.exp(-log1p_square(size / jnp.sqrt(theta)))
+            return 0.5 * betainc(0.5 * theta, 0.5, x)
+
+        theta = jnp.broadcast_to(theta, size.shape)
+        slope = jax.jvp(tail, (theta,), (jnp.ones_like(theta),))[1]
+        density = jnp.exp(self.log_pdf(theta, size))
+        positive = density > 0
+        return jnp.sign(z) * jnp.where(positive, slope / jnp.where(positive, density, 1.0), 0.0)
