@@ -14,16 +14,15 @@ import numpy as np
 
 from numpyro._errors import UsageError
 from numpyro._typing import Array, Key, PyTree
-from numpyro.infer.adaptation import window_ends
 from numpyro.infer.hmc.mass_matrix import DenseMass, build_metric, first_inverse_mass_matrix
 from numpyro.infer.hmc.metric import AdaptedMetric, CustomKineticEnergy, Metric
 from numpyro.infer.hmc.sampler import HMCSampler, Target
-from numpyro.infer.hmc.state import HMCState, Schedule
+from numpyro.infer.hmc.state import HMCState, make_schedule, schedule_of
 from numpyro.infer.hmc.transition import HMCAlgorithm, Tuning
 from numpyro.infer.initialization import init_to_uniform
 from numpyro.infer.mcmc.kernel import MCMCKernel
 from numpyro.infer.model import ModelView
-from numpyro.infer.program import is_traced
+from numpyro.infer.program import compiled_programs, is_traced
 from numpyro.util import is_prng_key, not_jax_tracer
 
 
@@ -139,7 +138,7 @@ class HMC(MCMCKernel):
         return f"{steps} steps of size {size:.2e}. acc. prob={float(np.mean(state.mean_accept_prob)):.2f}"
 
     def remaining_warmup(self, state: HMCState) -> int:
-        remaining = state.adapt_state.schedule.num_warmup - state.i
+        remaining = schedule_of(state.adapt_state).num_warmup - state.i
         return 0 if is_traced(remaining) else max(0, int(np.max(remaining)))
 
     # The model as this kernel sees it
@@ -150,12 +149,6 @@ class HMC(MCMCKernel):
         view = ModelView(self._model, model_args, model_kwargs)
         view.require_continuous(type(self).__name__)
         view.require_whole_plates(type(self).__name__)
-        if not view.latent:
-            raise ValueError(
-                f"{type(self).__name__} has nothing to sample: the model has no latent sites. If sites were meant "
-                "to be latent, look for `obs` or a condition handler that fixes them; to draw observations, use "
-                "Predictive."
-            )
         return view
 
     def get_potential_fn(self, model_args: tuple = (), model_kwargs: dict | None = None) -> Callable[[PyTree], Array]:
@@ -258,7 +251,6 @@ class HMC(MCMCKernel):
 
     def _tuning(self, num_warmup: int, mass: AdaptedMetric) -> Tuning:
         depth = self._max_tree_depth or (0, 0)
-        schedule = Schedule(np.int32(num_warmup), window_ends(num_warmup))
         step_size = self._step_size
         return Tuning(
             step_size=np.asarray(step_size, jnp.result_type(float)) if not_jax_tracer(step_size) else step_size,
@@ -267,7 +259,7 @@ class HMC(MCMCKernel):
             trajectory_length=self._trajectory_length,
             num_steps=self._num_steps,
             max_tree_depth=(np.int32(depth[0]), np.int32(depth[1])),
-            schedule=schedule,
+            schedule=make_schedule(num_warmup),
         )
 
     # The documented protocol
@@ -288,10 +280,14 @@ class HMC(MCMCKernel):
         one_params = jax.tree.map(lambda leaf: leaf[0], init_params) if batched else init_params
         one_key = rng_key[0] if batched else rng_key
         sampler = self.sampler(num_warmup, one_params, model_args, model_kwargs or {}, rng_key=one_key)
-        init = sampler.init
-        if batched:
-            init = jax.vmap(init, in_axes=(None, 0, None if init_params is None else 0))
-        state = jax.jit(init)(sampler.data, rng_key, init_params)
+        axes = (None, 0, None if init_params is None else 0)
+
+        def build() -> Callable[..., HMCState]:
+            init = sampler.without_data().init
+            return jax.jit(jax.vmap(init, axes) if batched else init)
+
+        init = compiled_programs.get(("init", sampler.key, batched, init_params is None), build)
+        state = init(sampler.data, rng_key, init_params)
         if not isinstance(state.potential_energy, jax.core.Tracer):
             sampler.check_start(state)
         return state

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
+
 from numpyro._typing import Array, ArrayLike, Key, PyTree
+from numpyro.infer.adaptation import window_ends
 
 
 class Schedule(NamedTuple):
@@ -25,7 +28,7 @@ class HMCAdaptState(NamedTuple):
     - **mm_state** - running covariances of the positions in the current window, by blocks.
     - **window_idx** - the number of the current window.
     - **rng_key** - a key for what adaptation draws.
-    - **schedule** - the windows of warm-up.
+    - **schedule** - the windows of warm-up; ``None`` for no more warm-up.
     """
 
     step_size: Array
@@ -36,7 +39,17 @@ class HMCAdaptState(NamedTuple):
     mm_state: PyTree
     window_idx: Array
     rng_key: Key
-    schedule: Schedule
+    schedule: Schedule | None = None
+
+
+def schedule_of(adapt_state: HMCAdaptState) -> Schedule:
+    """The windows of warm-up, of which a state without a schedule has none."""
+    return adapt_state.schedule or make_schedule(0)
+
+
+def make_schedule(num_warmup: int) -> Schedule:
+    """The windows of a warm-up of ``num_warmup`` iterations."""
+    return Schedule(jnp.asarray(num_warmup, jnp.int32), jnp.asarray(window_ends(num_warmup)))
 
 
 class HMCState(NamedTuple):

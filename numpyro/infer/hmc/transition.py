@@ -28,7 +28,7 @@ from numpyro.infer.hmc.integrator import PhasePoint, PotentialAndGrad, leapfrog
 from numpyro.infer.hmc.metric import AdaptedMetric, BlockMetric, DenseMetric, MassMatrix, Metric
 from numpyro.infer.hmc.nuts import nuts_trajectory
 from numpyro.infer.hmc.random_bits import seed_words
-from numpyro.infer.hmc.state import HMCAdaptState, HMCState, Schedule
+from numpyro.infer.hmc.state import HMCAdaptState, HMCState, Schedule, schedule_of
 from numpyro.infer.hmc.trajectory import Transition, energy_change, static_trajectory
 
 
@@ -116,7 +116,7 @@ class HMCAlgorithm:
     def step(self, potential_and_grad: PotentialAndGrad, tuning: Tuning, state: HMCState) -> HMCState:
         """One iteration."""
         rng_key, momentum_key, seed_key = jax.random.split(state.rng_key, 3)
-        adapt, schedule = state.adapt_state, state.adapt_state.schedule
+        adapt, schedule = state.adapt_state, schedule_of(state.adapt_state)
         mass = MassMatrix(adapt.inverse_mass_matrix, adapt.mass_matrix_sqrt, adapt.mass_matrix_sqrt_inv)
         noise = jax.random.normal(momentum_key, state.z.shape, state.z.dtype)
         start = PhasePoint(state.z, self.metric.momentum(mass, noise), state.potential_energy, state.z_grad)
@@ -131,7 +131,7 @@ class HMCAlgorithm:
         )
         i = state.i + 1
         count = jnp.where(in_warmup, i, i - schedule.num_warmup).astype(state.mean_accept_prob.dtype)
-        mean = jnp.where(count == 1, 0.0, state.mean_accept_prob)
+        mean = state.mean_accept_prob  # the first update of a phase divides by one: nothing of the last phase stays
         return HMCState(
             i=i,
             z=transition.z,
@@ -180,7 +180,7 @@ class HMCAlgorithm:
         i: Array,
         transition: Transition,
     ) -> HMCAdaptState:
-        schedule = adapt.schedule
+        schedule = schedule_of(adapt)
         dtype = adapt.step_size.dtype
         is_last = i == schedule.num_warmup - 1
         window_end = i == schedule.window_ends[adapt.window_idx]

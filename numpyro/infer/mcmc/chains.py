@@ -33,7 +33,6 @@ class Driver:
 
     :param programs: the compiled programs.
     :param phases: the phases.
-    :param sample_field: the field that is post-processed.
     :param draw_axis: the axis of the draws in what a chunk records: 0 for one chain, 1 where chains come first.
     """
 
@@ -41,11 +40,10 @@ class Driver:
         self,
         programs: Programs,
         phases: list[Phase],
-        sample_field: str,
         draw_axis: int,
         describe: Callable[[PyTree], str],
     ) -> None:
-        self.programs, self.phases, self.sample_field = programs, phases, sample_field
+        self.programs, self.phases = programs, phases
         self.draw_axis, self.describe = draw_axis, describe
         self.stop = threading.Event()
 
@@ -81,8 +79,7 @@ class Driver:
             rows -= step
 
     def _keep(self, data: PyTree, records: dict[str, PyTree], rows: int) -> dict[str, PyTree]:
-        records = dict(records)
-        records[self.sample_field] = self.programs.finish(data, records[self.sample_field])
+        records = self.programs.finish(data, records)
         cut = (slice(None),) * self.draw_axis + (slice(0, rows),)
         return jax.tree.map(lambda leaf: _to_host(leaf)[cut], records)
 

@@ -94,8 +94,9 @@ def _build(sampler: Sampler, fields: tuple[str, ...], rows: int, chains: Chains,
 
         return state, jax.tree.map(chains_first, records)
 
-    def finish(data: PyTree, draws: PyTree) -> PyTree:
-        return jax.vmap(sampler.postprocess, (None, 0))(data, draws)
+    def finish(data: PyTree, records: dict[str, PyTree]) -> dict[str, PyTree]:
+        draws = jax.vmap(lambda record: sampler.postprocess(data, record[fields[0]]))(records)
+        return {**records, fields[0]: draws}
 
     functions: dict[Chains, tuple[Callable, Callable, Callable]] = {
         Chains.SEPARATE: (init, chunk, finish),

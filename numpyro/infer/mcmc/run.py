@@ -155,7 +155,7 @@ class ChainRun:
                 sampler.check_start(state)
 
     def _driver(self, programs: Programs, draw_axis: int) -> Driver:
-        return Driver(programs, self.phases, self.fields[0], draw_axis, self.kernel.get_diagnostics_str)
+        return Driver(programs, self.phases, draw_axis, self.kernel.get_diagnostics_str)
 
     def _bars(self, state: PyTree, count: int = 1) -> Sequence[Progress | None]:
         if is_traced(state):

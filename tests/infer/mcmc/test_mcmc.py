@@ -433,3 +433,27 @@ def test_hmc_and_nuts_agree():
         for kernel in (KERNEL, HMC(model, trajectory_length=1.0))
     ]
     assert draws[0].mean() == pytest.approx(draws[1].mean(), abs=0.25)
+
+
+@pytest.mark.parametrize("options", [{}, {"num_chains": 2, "chain_method": "vectorized"}])
+def test_a_model_without_latent_sites_has_its_deterministic_sites(options):
+    def observed():
+        numpyro.deterministic("d", jnp.ones(3))
+        numpyro.sample("x", dist.Normal(0.0, 1.0), obs=1.0)
+
+    mcmc = MCMC(NUTS(observed), num_warmup=3, num_samples=5, progress_bar=False, **options)
+    mcmc.run(jax.random.key(0))
+    assert {name: draws.shape[1:] for name, draws in mcmc.get_samples().items()} == {"d": (3,)}
+
+
+def test_a_state_of_the_documented_fields_alone_has_no_more_warmup():
+    def normal():
+        numpyro.sample("x", dist.Normal(0.0, 1.0))
+
+    mcmc = MCMC(NUTS(normal), num_warmup=30, num_samples=5, progress_bar=False)
+    mcmc.run(jax.random.key(0))
+    state = mcmc.last_state
+    adapt_state = type(state.adapt_state)(*state.adapt_state[:8])
+    mcmc.post_warmup_state = state._replace(adapt_state=adapt_state)
+    mcmc.run(jax.random.key(1))
+    assert mcmc.last_state.adapt_state.step_size == state.adapt_state.step_size
