@@ -55,10 +55,11 @@ def xlog1py(x: Any, y: Any) -> Array:
 def softplus(x: ArrayLike) -> Array:
     """``log(1 + exp(x))``; its automatic derivative shares the exponential and is the logistic function.
 
-    ``max(x, 0) + log1p(exp(-|x|))`` adds numbers of one sign. At 0, JAX halves the derivative of the maximum between
-    its arguments, which is what the logistic function is there.
+    ``max(x, 0) + log1p(exp(-|x|))`` adds numbers of one sign. Both terms have a corner at 0; they choose the side
+    together, so that all derivatives are right there.
     """
-    return jnp.maximum(x, 0) + jnp.log1p(jnp.exp(-jnp.abs(x)))
+    positive = jnp.greater(x, 0)
+    return jnp.where(positive, x, 0) + jnp.log1p(jnp.exp(jnp.where(positive, jnp.negative(x), x)))
 
 
 def log1p_square(x: ArrayLike) -> Array:

@@ -92,7 +92,8 @@ def binary_cross_entropy_with_logits(x: ArrayLike, y: ArrayLike) -> Array:
     :param y: the outcome, 0 or 1, or its probability.
     """
     (x,) = _floats(x)
-    return jnp.maximum(x, 0) - x * y + jnp.log1p(jnp.exp(-jnp.abs(x)))
+    positive = x > 0  # both corners at 0 are on one side of it, so that derivatives are right there
+    return jnp.where(positive, x, 0) - x * y + jnp.log1p(jnp.exp(jnp.where(positive, -x, x)))
 
 
 @jax.custom_jvp

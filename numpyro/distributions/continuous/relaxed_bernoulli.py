@@ -54,7 +54,7 @@ class RelaxedBernoulliLogits(TransformedDistribution):
         z = logits - temperature * (jnp.log(x) - jnp.log1p(-x))
         side = jnp.where(jnp.where(inside, z > 0, value < 0.5), 1.0, -1.0)
         powers = xlogy(side * temperature - 1, value) - xlog1py(side * temperature + 1, -value)
-        overlap = jnp.where(inside, jnp.log1p(jnp.exp(-jnp.abs(z))), 0)
+        overlap = jnp.where(inside, jnp.log1p(jnp.exp(jnp.where(z > 0, -z, z))), 0)
         return where_inside(possible, jnp.log(temperature) - side * logits + powers - 2 * overlap)
 
     def cdf(self, value: ArrayLike) -> Array:

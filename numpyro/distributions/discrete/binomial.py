@@ -113,8 +113,9 @@ class BinomialLogits(_Binomial):
         inside = jnp.greater_equal(value, 0) & jnp.less_equal(value, n)
         value = jnp.where(inside, value, 0)
         # k softplus(-l) + (n - k) softplus(l), a sum of positive numbers, with the common logarithm taken once
-        against = jnp.where(logits > 0, n - value, value)
-        size = jnp.abs(logits)
+        positive = logits > 0
+        against = jnp.where(positive, n - value, value)
+        size = jnp.where(positive, logits, -logits)
         log_power = -(n * jnp.log1p(jnp.exp(-size)) + against * size)
         return where_inside(inside, log_binomial_coefficient(n, value) + log_power)
 

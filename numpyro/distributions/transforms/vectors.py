@@ -55,9 +55,10 @@ class StickBreakingTransform(ParameterFreeTransform):
         x = as_float(x)
         check_rank(self, x.shape, 1)
         t = x - self._offset(x.shape[-1], x.dtype)
-        remainder = jnp.log1p(jnp.exp(-jnp.abs(t)))
-        log_broken = jnp.minimum(t, 0) - remainder  # log sigma(t)
-        log_left = -jnp.maximum(t, 0) - remainder  # log (1 - sigma(t))
+        positive = t > 0  # all corners at 0 are on one side of it, so that derivatives are right there
+        remainder = jnp.log1p(jnp.exp(jnp.where(positive, -t, t)))
+        log_broken = jnp.where(positive, 0, t) - remainder  # log sigma(t)
+        log_left = jnp.where(positive, -t, 0) - remainder  # log (1 - sigma(t))
         last = [(0, 0)] * (x.ndim - 1) + [(0, 1)]
         return jnp.pad(log_broken, last) + exclusive_cumulative_sum(jnp.pad(log_left, last))
 
