@@ -152,8 +152,9 @@ def von_mises_centered(key: Key, concentration: ArrayLike, shape: Shape = (), dt
         return key, jnp.where(accepted & ~done, proposal, cosine), done | accepted
 
     key, key_sign, key_normal = random.split(key, 3)
-    start = (key, jnp.zeros(shape, dtype), kappa > normal_limit)
+    is_normal = ~(kappa <= normal_limit)  # what is not a number would never be accepted, and is one of them
+    start = (key, jnp.zeros(shape, dtype), is_normal)
     _, cosine, _ = lax.while_loop(lambda state: ~jnp.all(state[2]), propose, start)
     angle = jnp.arccos(jnp.clip(cosine, -1, 1)) * random.rademacher(key_sign, shape, dtype)
     normal = random.normal(key_normal, shape, dtype) * lax.rsqrt(jnp.maximum(kappa, 1))
-    return jnp.where(kappa > normal_limit, normal, angle)
+    return jnp.where(is_normal, normal, angle)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jax.scipy.special import i0e, i1e
 
@@ -14,14 +16,34 @@ from numpyro.distributions._maths import HALF_LOG_TWO_PI, broadcast_to, where_in
 from numpyro.distributions._shapes import promote_shapes
 from numpyro.distributions._validation import check_key, validate_sample
 from numpyro.distributions.distribution import Distribution
+from numpyro.distributions.kl import kl_divergence
 from numpyro.ops.random import von_mises_centered
 
 _PI = 3.141592653589793
 
 
-def _wrap(angle: Any) -> Array:
+def wrap_angle(angle: Any) -> Array:
     """The angle in ``[-pi, pi)`` that differs by full turns."""
     return (angle + _PI) % (2 * _PI) - _PI
+
+
+@cache
+def _gauss_legendre() -> tuple[np.ndarray, np.ndarray]:
+    """Nodes and weights on the unit interval."""
+    nodes, weights = np.polynomial.legendre.leggauss(40)
+    return 0.5 * (nodes + 1), 0.5 * weights
+
+
+def _central_probability(angle: Array, concentration: ArrayLike) -> Array:
+    r"""The probability of angles from 0 to ``angle``, which is in :math:`[-\pi, \pi]`; negative where it is.
+
+    By a Gauss-Legendre rule over the part where the density has not yet fallen by a factor of ``exp(-50)``.
+    """
+    nodes, weights = (a.astype(angle.dtype) for a in _gauss_legendre())
+    limit = 2 * jnp.arcsin(jnp.minimum(jnp.sqrt(25 / lax.stop_gradient(concentration)), 1))
+    angle = jnp.clip(angle, -limit, limit)
+    exponent = -2 * jnp.expand_dims(concentration, -1) * lax.square(jnp.sin(0.5 * angle[..., None] * nodes))
+    return angle * jnp.sum(weights * jnp.exp(exponent), -1) / (2 * _PI * i0e(concentration))
 
 
 class VonMises(Distribution):
@@ -46,7 +68,7 @@ class VonMises(Distribution):
 
     def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
         check_key(self, key)
-        return _wrap(self.loc + von_mises_centered(key, self.concentration, sample_shape + self.batch_shape))
+        return wrap_angle(self.loc + von_mises_centered(key, self.concentration, sample_shape + self.batch_shape))
 
     @validate_sample
     def log_prob(self, value: ArrayLike) -> Array:
@@ -55,6 +77,43 @@ class VonMises(Distribution):
         normalizer = 2 * HALF_LOG_TWO_PI + jnp.log(i0e(self.concentration))
         log_density = -2 * self.concentration * lax.square(half_sine) - normalizer
         return where_inside(jnp.less_equal(jnp.abs(value), _PI), log_density)
+
+    def cdf(self, value: ArrayLike) -> Array:
+        """Probability of the angles from :math:`-\\pi` to ``value``."""
+        value = jnp.clip(value, -_PI, _PI)
+        return jnp.clip(self._turns(value - self.loc) - self._turns(-_PI - self.loc), 0, 1)
+
+    def _turns(self, angle: Any) -> Array:
+        """The integral of the density, periodically continued, from the mean direction to ``angle`` beyond it."""
+        kappa = jnp.asarray(self.concentration, jnp.result_type(float, self.concentration))
+        angle = jnp.asarray(angle, jnp.result_type(float, angle))
+        full = lax.stop_gradient(jnp.round(angle / (2 * _PI)))
+        return full + _central_probability(angle - 2 * _PI * full, kappa)
+
+    def icdf(self, q: ArrayLike) -> Array:
+        """The angle at which ``cdf`` reaches ``q``, found by bisection."""
+        q = jnp.asarray(q, jnp.result_type(float))
+        shape = lax.broadcast_shapes(q.shape, self.batch_shape)
+        target = broadcast_to(q + self._turns(-_PI - self.loc), shape)
+        full = lax.stop_gradient(jnp.round(target))
+        target, kappa = target - full, jnp.asarray(self.concentration, target.dtype)
+
+        def halve(_: Any, ends: tuple[Array, Array]) -> tuple[Array, Array]:
+            low, high = ends
+            middle = 0.5 * (low + high)
+            below = _central_probability(middle, lax.stop_gradient(kappa)) < lax.stop_gradient(target)
+            return jnp.where(below, middle, low), jnp.where(below, high, middle)
+
+        start = jnp.full(shape, -_PI, target.dtype), jnp.full(shape, _PI, target.dtype)
+        low, high = lax.fori_loop(0, jnp.finfo(target.dtype).nmant + 8, halve, start)
+        angle = 0.5 * (low + high)
+        # a step of Newton's, which brings the derivatives
+        density = jnp.exp(-2 * kappa * lax.square(jnp.sin(0.5 * angle))) / (2 * _PI * i0e(kappa))
+        density = lax.stop_gradient(jnp.maximum(density, jnp.finfo(density.dtype).tiny))
+        step = (target - _central_probability(angle, kappa)) / density
+        angle = angle + (step - lax.stop_gradient(step - jnp.clip(step, low - angle, high - angle)))
+        value = jnp.clip(self.loc + angle + 2 * _PI * full, -_PI, _PI)
+        return jnp.where((q >= 0) & (q <= 1), value, jnp.nan)
 
     def entropy(self) -> Array:
         kappa = jnp.asarray(self.concentration)
@@ -68,7 +127,7 @@ class VonMises(Distribution):
     @property
     def mean(self) -> Array:
         """The mean direction, in :math:`[-\\pi, \\pi)`."""
-        return broadcast_to(_wrap(self.loc), self.batch_shape)
+        return broadcast_to(wrap_angle(self.loc), self.batch_shape)
 
     @property
     def mode(self) -> Array:
@@ -78,3 +137,13 @@ class VonMises(Distribution):
     def variance(self) -> Array:
         """The circular variance, one less the length of the mean of unit vectors."""
         return broadcast_to(self._variance, self.batch_shape)
+
+
+@kl_divergence.register(VonMises, VonMises)
+def _kl_von_mises_von_mises(p: VonMises, q: VonMises) -> Array:
+    # the mean of cos(x - m) is A(k) cos(mu - m), A = I_1 / I_0
+    k, l = jnp.asarray(p.concentration), jnp.asarray(q.concentration)
+    resultant = i1e(k) / i0e(k)
+    half_sine = jnp.sin(0.5 * (p.loc - q.loc))
+    apart = resultant * 2 * l * lax.square(half_sine) - (k - l) * (1 - resultant)
+    return jnp.log(i0e(l) / i0e(k)) + apart

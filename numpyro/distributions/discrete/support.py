@@ -11,7 +11,10 @@ from jax import lax
 
 from numpyro._typing import Array, ArrayLike, Shape
 from numpyro.distributions._validation import concrete
+from numpyro.distributions.distribution import Distribution
 from numpyro.ops.special import clamp_probs
+
+_BLOCK = 64
 
 
 def enumerate_range(low: int, high: int, batch_shape: Shape, expand: bool) -> Array:
@@ -86,3 +89,27 @@ def count_quantile(cdf: Callable[[Array], Array], q: ArrayLike, scale: ArrayLike
     )
     count = jnp.where((q == 1) & (count >= limit), jnp.inf, jnp.maximum(count, 0))
     return jnp.where((q >= 0) & (q <= 1), count, jnp.nan)
+
+
+def sum_up_to(value: ArrayLike, distribution: Distribution) -> Array:
+    """Add up the probabilities of the counts from 0 to ``value``, a block of them at a time.
+
+    :param value: whole numbers, or numbers that are rounded down.
+    :param distribution: of counts.
+    :return: array of the shape to which ``value`` and the batch shape broadcast; 1 for an infinite value.
+    """
+    value = jnp.floor(jnp.asarray(value, jnp.result_type(float)))
+    shape = lax.broadcast_shapes(value.shape, distribution.batch_shape)
+    block = np.arange(_BLOCK).reshape((-1,) + (1,) * len(shape))
+    is_finite = value < jnp.inf
+    last = jnp.max(jnp.where(is_finite, value, 0), initial=-1).astype(jnp.result_type(int))
+
+    def add(state: tuple[Array, Array]) -> tuple[Array, Array]:
+        first, total = state
+        counts = first + block
+        terms = jnp.where(counts <= value, jnp.exp(distribution.log_prob(counts)), 0)
+        return first + _BLOCK, total + jnp.sum(terms, 0)
+
+    start = jnp.zeros((), last.dtype), jnp.zeros(shape, jnp.result_type(float))
+    _, total = lax.while_loop(lambda state: state[0] <= last, add, start)
+    return jnp.where(is_finite, jnp.minimum(total, 1), 1.0)

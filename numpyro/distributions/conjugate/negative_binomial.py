@@ -1,4 +1,4 @@
-"""Counts whose rate has a gamma distribution: the negative binomial family in its four parametrisations."""
+"""The negative binomial distribution by its mean, or by the probability or the log odds of a success."""
 
 from __future__ import annotations
 
@@ -7,73 +7,22 @@ from typing import Any
 import jax.numpy as jnp
 from jax import lax
 
-from numpyro._typing import Array, ArrayLike, Key, Shape
+from numpyro._typing import Array, ArrayLike
 from numpyro.distributions import constraints
 from numpyro.distributions._lazy import lazy_property
 from numpyro.distributions._maths import broadcast_to, softplus, where_inside, xlogy
 from numpyro.distributions._shapes import promote_shapes
-from numpyro.distributions._validation import check_key, validate_sample
-from numpyro.distributions.discrete.support import count_quantile
+from numpyro.distributions._validation import validate_sample
+from numpyro.distributions.conjugate.coefficient import log_coefficient
+from numpyro.distributions.conjugate.gamma_poisson import GammaPoisson
+from numpyro.distributions.discrete.hurdle import HurdleProbs
+from numpyro.distributions.discrete.zero_inflated import (
+    ZeroInflatedDistribution,
+    ZeroInflatedLogits,
+    ZeroInflatedProbs,
+)
 from numpyro.distributions.distribution import Distribution
-from numpyro.ops.log_gamma import betaln
-from numpyro.ops.random import gamma_poisson
 from numpyro.ops.special import betainc
-
-__all__ = ["GammaPoisson", "NegativeBinomial", "NegativeBinomial2", "NegativeBinomialLogits", "NegativeBinomialProbs"]
-
-
-def _log_coefficient(concentration: ArrayLike, count: ArrayLike) -> Array:
-    """``log(gamma(concentration + count) / (gamma(concentration) count!))``, by a beta function."""
-    return -(betaln(concentration, count + 1.0) + jnp.log(concentration + count))
-
-
-class GammaPoisson(Distribution):
-    r"""A Poisson count whose rate has the distribution :math:`\text{Gamma}(\alpha, \beta)`.
-
-    .. math:: p(k) = \frac{\Gamma(\alpha + k)}{\Gamma(\alpha)\,k!}
-        \Bigl(\frac{\beta}{\beta + 1}\Bigr)^\alpha \Bigl(\frac{1}{\beta + 1}\Bigr)^k, \quad k = 0, 1, \dots
-
-    :param concentration: shape :math:`\alpha > 0` of the gamma distribution.
-    :param rate: its rate :math:`\beta > 0`.
-    """
-
-    __module__ = "numpyro.distributions.conjugate"
-    arg_constraints = {"concentration": constraints.positive, "rate": constraints.positive}
-    support = constraints.nonnegative_integer
-
-    def __init__(self, concentration: ArrayLike, rate: ArrayLike = 1.0, *, validate_args: bool | None = None) -> None:
-        self.concentration, self.rate = promote_shapes(concentration, rate)
-        batch_shape = lax.broadcast_shapes(jnp.shape(concentration), jnp.shape(rate))
-        super().__init__(batch_shape=batch_shape, validate_args=validate_args)
-
-    def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
-        check_key(self, key)
-        return gamma_poisson(key, self.concentration, self.mean, sample_shape + self.batch_shape)
-
-    @validate_sample
-    def log_prob(self, value: ArrayLike) -> Array:
-        inside = jnp.greater_equal(value, 0)
-        count = jnp.where(inside, value, 0)
-        # log(b / (b + 1)) = -log1p(1 / b), which is exact for a large rate
-        log_power = -self.concentration * jnp.log1p(jnp.reciprocal(self.rate)) - count * jnp.log1p(self.rate)
-        return where_inside(inside, _log_coefficient(self.concentration, count) + log_power)
-
-    def cdf(self, value: ArrayLike) -> Array:
-        count = jnp.floor(value)
-        below = betainc(self.concentration, jnp.maximum(count, 0) + 1, self.rate / (self.rate + 1))
-        return jnp.where(count < 0, 0.0, below)
-
-    def icdf(self, q: ArrayLike) -> Array:
-        """The smallest count at which ``cdf`` reaches ``q``, found by bisection."""
-        return count_quantile(self.cdf, q, self.mean, self.batch_shape)
-
-    @property
-    def mean(self) -> Array:
-        return broadcast_to(self.concentration / self.rate, self.batch_shape)
-
-    @property
-    def variance(self) -> Array:
-        return broadcast_to(self.concentration / jnp.square(self.rate) * (1 + self.rate), self.batch_shape)
 
 
 class NegativeBinomial2(GammaPoisson):
@@ -119,7 +68,7 @@ class NegativeBinomial2(GammaPoisson):
         odds = a / jnp.where(jnp.equal(mean, 0), 1, mean)
         # (a / (a + m))^a by the logarithm of 1 + m/a, which keeps the limit e^-m of a large concentration
         log_power = -(jnp.where(jnp.equal(mean, 0), 0, count * jnp.log1p(odds)) + a * jnp.log1p(mean / a))
-        return where_inside(inside, _log_coefficient(a, count) + log_power)
+        return where_inside(inside, log_coefficient(a, count) + log_power)
 
     def cdf(self, value: ArrayLike) -> Array:
         count = jnp.floor(value)
@@ -162,7 +111,7 @@ class NegativeBinomialProbs(GammaPoisson):
         inside = jnp.greater_equal(value, 0)
         count = jnp.where(inside, value, 0)
         log_power = xlogy(count, self.probs) + self.total_count * jnp.log1p(-jnp.asarray(self.probs))
-        return where_inside(inside, _log_coefficient(self.total_count, count) + log_power)
+        return where_inside(inside, log_coefficient(self.total_count, count) + log_power)
 
 
 class NegativeBinomialLogits(GammaPoisson):
@@ -195,7 +144,7 @@ class NegativeBinomialLogits(GammaPoisson):
         count = jnp.where(inside, value, 0)
         # n softplus(l) + k softplus(-l), a sum of positive numbers
         log_power = -(self.total_count * softplus(logits) + count * softplus(-logits))
-        return where_inside(inside, _log_coefficient(self.total_count, count) + log_power)
+        return where_inside(inside, log_coefficient(self.total_count, count) + log_power)
 
 
 def NegativeBinomial(
@@ -218,3 +167,42 @@ def NegativeBinomial(
     if logits is not None:
         return NegativeBinomialLogits(total_count, logits, validate_args=validate_args)
     raise ValueError("NegativeBinomial: One of `probs` or `logits` must be specified; got neither.")
+
+
+def ZeroInflatedNegativeBinomial2(
+    mean: ArrayLike,
+    concentration: ArrayLike,
+    *,
+    gate: ArrayLike | None = None,
+    gate_logits: ArrayLike | None = None,
+    validate_args: bool | None = None,
+) -> ZeroInflatedProbs | ZeroInflatedLogits:
+    """With some probability zero, else a negative binomial count.
+
+    :param mean: of the negative binomial distribution, see :class:`NegativeBinomial2`.
+    :param concentration: of the negative binomial distribution.
+    :param gate: probability of the additional zero.
+    :param gate_logits: its log odds. Exactly one of the two is to be given.
+    :return: :class:`~numpyro.distributions.ZeroInflatedProbs` or :class:`~numpyro.distributions.ZeroInflatedLogits`.
+    :raises ValueError: when none or both are given.
+    """
+    base = NegativeBinomial2(mean, concentration, validate_args=validate_args)
+    return ZeroInflatedDistribution(base, gate=gate, gate_logits=gate_logits, validate_args=validate_args)
+
+
+def HurdleNegativeBinomial2(
+    gate: ArrayLike, mean: ArrayLike, concentration: ArrayLike, *, validate_args: bool | None = None
+) -> HurdleProbs:
+    """With probability ``gate`` zero, else a negative binomial count given that it is not zero.
+
+    :param gate: probability of zero.
+    :param mean: of the negative binomial distribution before zero is taken out, see :class:`NegativeBinomial2`.
+    :param concentration: of the negative binomial distribution.
+    :return: :class:`~numpyro.distributions.HurdleProbs`.
+    """
+    base = NegativeBinomial2(mean, concentration, validate_args=validate_args)
+    return HurdleProbs(base, gate, validate_args=validate_args)
+
+
+for _factory in (NegativeBinomial, ZeroInflatedNegativeBinomial2, HurdleNegativeBinomial2):
+    _factory.__module__ = "numpyro.distributions.conjugate"
