@@ -18,8 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from numpyro._errors import UsageError
-from numpyro.distributions import constraints
-from numpyro.distributions.transforms import Transform, biject_to
+from numpyro.infer.model.bijection import innermost, site_bijection
 from numpyro.util import not_jax_tracer
 
 Strategy = Callable[[Any], Any]
@@ -42,7 +41,7 @@ def init_to_uniform(site: Mapping[str, Any] | None = None, radius: float = 2) ->
         return None
     if site["value"] is not None:
         return _kept(site, "init_to_uniform")
-    transform = _bijection(site)
+    transform = site_bijection(site)
     shape = (*site["kwargs"]["sample_shape"], *transform.inverse_shape(site["fn"].shape()))
     if isinstance(radius, int | float) and radius == 0:
         return transform(jnp.asarray(np.zeros(shape, jnp.result_type(float))))
@@ -78,7 +77,7 @@ def init_to_median(site: Mapping[str, Any] | None = None, num_samples: int = 15)
         return None
     if site["value"] is not None:
         return _kept(site, "init_to_median")
-    transform = _bijection(site)
+    transform = site_bijection(site)
     sample_shape = tuple(site["kwargs"]["sample_shape"])
     try:
         if num_samples == 1:
@@ -171,24 +170,5 @@ def _key(site: Mapping[str, Any]) -> Any:
     return key
 
 
-def _bijection(site: Mapping[str, Any]) -> Transform:
-    """The transform from the unconstrained space to the support of a site."""
-    support = site["fn"].support
-    if _innermost(support) is constraints.sphere:
-        raise ValueError(
-            f"Continuous inference cannot handle spherical sample site '{site['name']}'. Consider using "
-            "ProjectedNormal distribution together with a reparameterizer, e.g. "
-            f"numpyro.handlers.reparam(config={{'{site['name']}': ProjectedNormalReparam()}})."
-        )
-    return biject_to(support)
-
-
-def _innermost(support: Any) -> Any:
-    """The constraint on one part of an event, where ``independent`` has put parts together."""
-    while hasattr(support, "base_constraint"):
-        support = support.base_constraint
-    return support
-
-
 def _is_elementwise(support: Any) -> bool:
-    return _innermost(support).event_dim == 0
+    return innermost(support).event_dim == 0

@@ -17,9 +17,10 @@ import jax.numpy as jnp
 from numpyro._errors import UsageError
 from numpyro._typing import Array, Key, PyTree
 from numpyro.distributions._shapes import sum_rightmost
-from numpyro.distributions.transforms import IdentityTransform, Transform, biject_to
+from numpyro.distributions.transforms import IdentityTransform, Transform
 from numpyro.infer.initialization import init_to_uniform
 from numpyro.infer.model import ModelView
+from numpyro.infer.model.bijection import site_bijection
 from numpyro.infer.model.density import check_log_prob_shape, site_log_prob, total
 from numpyro.infer.model.draws import common_batch_shape, map_draws
 from numpyro.infer.model.evaluate import log_density_at, trace_at, trace_with, transforms_of, values_of
@@ -251,9 +252,9 @@ def _unconstrain_reparam(params: Params, site: Any) -> Any:
     if site["type"] != "sample":
         return unconstrained
     fn = site["fn"]
-    if fn.support.is_discrete:
+    if fn.is_discrete:
         raise UsageError(f"Continuous inference cannot handle discrete sample site '{name}'.")
-    transform = biject_to(fn.support)
+    transform = site_bijection(site)
     value, intermediates = transform.call_with_intermediates(unconstrained)
     if not isinstance(transform, IdentityTransform):
         log_det = transform.log_abs_det_jacobian(unconstrained, value, intermediates)

@@ -15,6 +15,7 @@ import numpyro.distributions as dist
 from numpyro import handlers
 from numpyro._errors import UsageError
 from numpyro.distributions import constraints
+from numpyro.infer import initialize_model
 from numpyro.infer.initialization import (
     init_to_feasible,
     init_to_mean,
@@ -144,6 +145,37 @@ def test_values_by_name_and_uniform_for_the_rest():
     assert strategy(site(dist.Normal(0, 1), value=1.0, is_observed=True)) is None
     other = site(dist.Normal(0, 1)) | {"name": "y"}
     assert strategy(other) == init_to_uniform(other)
+
+
+class WithoutSupport(dist.Distribution):
+    def log_prob(self, value):
+        return -(value**2)
+
+
+class Unregistered(constraints.ParameterFreeConstraint):
+    event_dim = 0
+
+    def __call__(self, x):
+        return x > 3
+
+
+@pytest.mark.parametrize(
+    ("fn", "error", "message"),
+    [
+        (dist.ProjectedNormal(np.ones(2)), ValueError, "spherical sample site 'x'.*'x': ProjectedNormalReparam"),
+        (WithoutSupport((), ()), UsageError, "'x': WithoutSupport declares no support.*support = constraints.real"),
+        (dist.ImproperUniform(Unregistered(), (), ()), NotImplementedError, "'x' .ImproperUniform.*register"),
+    ],
+)
+def test_a_site_without_a_bijection_is_named_before_inference_starts(fn, error, message):
+    with pytest.raises(error, match=message):
+        initialize_model(jax.random.key(0), lambda: numpyro.sample("x", fn))
+
+
+def test_given_values_of_a_wrong_shape_name_the_site():
+    strategy = init_to_value(values={"x": np.ones(3)})
+    with pytest.raises(UsageError, match=r"site 'x'.*shape \(3,\), where the site has \(\)"):
+        initialize_model(jax.random.key(0), lambda: numpyro.sample("x", dist.Gamma(1.0, 1.0)), init_strategy=strategy)
 
 
 def test_mistakes():

@@ -15,6 +15,7 @@ from numpyro._typing import Array, PyTree
 from numpyro.distributions import constraints
 from numpyro.distributions._shapes import scale_and_mask, sum_rightmost
 from numpyro.distributions.transforms import IdentityTransform, biject_to
+from numpyro.infer.model.bijection import site_bijection
 from numpyro.primitives import Messenger, get_mask
 
 Site = dict[str, Any]
@@ -110,9 +111,9 @@ class AtUnconstrained(Messenger):
 
     def _latent(self, msg: Site, unconstrained: Any) -> Any:
         name, fn = msg["name"], msg["fn"]
-        if fn.support.is_discrete:
+        if fn.is_discrete:
             raise UsageError(f"Continuous inference cannot handle discrete sample site '{name}' ({type(fn).__name__}).")
-        transform = biject_to(fn.support)
+        transform = site_bijection(msg)
         expected = tuple(transform.inverse_shape(fn.shape(msg["kwargs"]["sample_shape"])))
         if np.shape(unconstrained) != expected:
             raise UsageError(
@@ -135,8 +136,8 @@ class ToUnconstrained(Messenger):
         super().__init__(fn)
 
     def postprocess_message(self, msg: Site) -> None:
-        if is_latent(msg) and not msg["fn"].support.is_discrete:
-            self.values[msg["name"]] = biject_to(msg["fn"].support)._inverse(msg["value"])
+        if is_latent(msg) and not msg["fn"].is_discrete:
+            self.values[msg["name"]] = site_bijection(msg)._inverse(msg["value"])
 
 
 class Prototype(Messenger):
@@ -147,8 +148,8 @@ class Prototype(Messenger):
             return
         fn = msg["fn"]
         shape = fn.shape(msg["kwargs"]["sample_shape"])
-        if fn.support.is_discrete:
+        if fn.support is not None and fn.support.is_discrete:
             msg["value"] = fn.support.feasible_like(jnp.zeros(shape, jnp.result_type(int)))
         else:
-            transform = biject_to(fn.support)
+            transform = site_bijection(msg)
             msg["value"] = transform(jnp.zeros(transform.inverse_shape(shape)))

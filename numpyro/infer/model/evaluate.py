@@ -12,6 +12,7 @@ from numpyro._typing import Array, Key, PyTree
 from numpyro.distributions import constraints
 from numpyro.distributions.transforms import Transform, biject_to
 from numpyro.handlers import seed, substitute, trace
+from numpyro.infer.model.bijection import site_bijection
 from numpyro.infer.model.density import AtUnconstrained, Site, is_latent, trace_log_density
 from numpyro.primitives.stack import request_key
 
@@ -87,8 +88,8 @@ def transforms_of(model_trace: Mapping[str, Site]) -> dict[str, Transform]:
     """The bijections from the reals to the supports of continuous latent sites, and to the constraints of params."""
     transforms = {}
     for name, site in model_trace.items():
-        if is_latent(site) and not site["fn"].support.is_discrete:
-            transforms[name] = biject_to(site["fn"].support)
+        if is_latent(site) and not site["fn"].is_discrete:
+            transforms[name] = site_bijection(site)
         elif site["type"] == "param":
             transforms[name] = biject_to(site["kwargs"].get("constraint", constraints.real))
     return transforms

@@ -16,9 +16,10 @@ import numpy as np
 
 from numpyro._errors import UsageError
 from numpyro._typing import Array, CondIndepStackFrame, Key, PyTree, Shape
-from numpyro.distributions.transforms import Transform, biject_to
+from numpyro.distributions.transforms import Transform
 from numpyro.handlers import seed, substitute, trace
 from numpyro.infer.model.arguments import Arguments
+from numpyro.infer.model.bijection import site_bijection
 from numpyro.infer.model.density import Prototype, ToUnconstrained, is_latent
 from numpyro.infer.model.evaluate import log_density_at, trace_at, values_of
 from numpyro.infer.model.observations import count_outside, raise_outside
@@ -204,9 +205,20 @@ class ModelView:
             self.model(*args, **kwargs)
         dtype = jnp.result_type(float)
         return {
-            name: jnp.broadcast_to(point.values[name], site.unconstrained_shape or ()).astype(dtype)
+            name: _fit(point.values[name], site.unconstrained_shape or (), name).astype(dtype)
             for name, site in self.latent.items()
         }
+
+
+def _fit(value: Any, shape: Shape, name: str) -> Array:
+    """An initial value, broadcast to the unconstrained shape of its site."""
+    try:
+        return jnp.broadcast_to(value, shape)
+    except ValueError:
+        raise UsageError(
+            f"The initialization strategy gave the site '{name}' a value that does not fit: in the unconstrained space "
+            f"it has shape {jnp.shape(value)}, where the site has {shape}."
+        ) from None
 
 
 def _describe_site(site: dict[str, Any]) -> Site:
@@ -215,7 +227,7 @@ def _describe_site(site: dict[str, Any]) -> Site:
     is_array = hasattr(value, "shape") or np.isscalar(value)
     support = site["fn"].support if kind == "sample" else None
     is_discrete = support is not None and bool(support.is_discrete)
-    transform = biject_to(support) if support is not None and is_latent(site) and not is_discrete else None
+    transform = site_bijection(site) if support is not None and is_latent(site) and not is_discrete else None
     return Site(
         name=site["name"],
         kind=kind,
