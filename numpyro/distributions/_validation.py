@@ -17,6 +17,7 @@ import numpy as np
 
 from numpyro._errors import UsageError
 from numpyro._typing import NumpyArray
+from numpyro._util.stack import find_stack_level
 from numpyro.util import is_prng_key
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -125,7 +126,7 @@ def check_value_shape(owner: Any, value: Any, components: bool = False) -> None:
         )
 
 
-def outside_support(owner: Any, value: Any, stacklevel: int = 4) -> NumpyArray | None:
+def outside_support(owner: Any, value: Any) -> NumpyArray | None:
     """Warn of concrete values outside the support, and tell where they are.
 
     :return: boolean array over the batch dimensions of ``value``, ``True`` outside; ``None`` where the values or the
@@ -137,7 +138,7 @@ def outside_support(owner: Any, value: Any, stacklevel: int = 4) -> NumpyArray |
     bad = violations(owner.support, x)
     if bad is not None and bad.any():
         where = f"{type(owner).__name__}: expected {owner.support!r}, violated by {describe(x, bad)}."
-        warnings.warn(f"{OUT_OF_SUPPORT} {where}", stacklevel=stacklevel)
+        warnings.warn(f"{OUT_OF_SUPPORT} {where}", stacklevel=find_stack_level())
     return bad
 
 

@@ -473,8 +473,9 @@ def test_errors_say_how_many_and_show_the_first() -> None:
 def test_wrong_values_warn_and_say_which() -> None:
     with pytest.warns(
         UserWarning, match=r"Out-of-support values provided to log prob method.*1 of 3 values \(-0.5 at \[1\]\)"
-    ):
+    ) as caught:
         log_prob = dist.Exponential(1.0).log_prob(np.array([0.5, -0.5, 1.0]))
+    assert caught[0].filename == __file__  # the line that asked
     np.testing.assert_allclose(log_prob, [-0.5, -np.inf, -1.0])
     with pytest.warns(UserWarning, match="Window"):
         assert Window(np.array([1.0, 3.0])).log_prob(2.0)[0] == -np.inf
