@@ -20,8 +20,9 @@ def autocovariance(x: Any, axis: int = 0, bias: bool = True) -> np.ndarray:
         positive definite sequence, or by the number of terms :math:`N - t`.
     :return: an array of the shape of ``x``, with lags ``0, ..., N - 1`` along ``axis``.
     """
-    x = np.moveaxis(as_numbers(x, "autocovariance"), axis, -1).astype(np.float64)
-    return np.moveaxis(_unbias(_autocovariance(x), bias), -1, axis)
+    x = as_numbers(x, "autocovariance")
+    series = np.moveaxis(x, axis, -1).astype(np.float64)
+    return np.moveaxis(_unbias(_autocovariance(series), bias), -1, axis).astype(_floating(x.dtype))
 
 
 def autocorrelation(x: Any, axis: int = 0, bias: bool = True) -> np.ndarray:
@@ -32,10 +33,15 @@ def autocorrelation(x: Any, axis: int = 0, bias: bool = True) -> np.ndarray:
     :param bias: how to normalise the autocovariances, as in :func:`autocovariance`.
     :return: an array of the shape of ``x``, with lags ``0, ..., N - 1`` along ``axis``; ``nan`` for a constant series.
     """
-    x = np.moveaxis(as_numbers(x, "autocorrelation"), axis, -1).astype(np.float64)
-    covariance = _unbias(_autocovariance(x), bias)
+    x = as_numbers(x, "autocorrelation")
+    covariance = _unbias(_autocovariance(np.moveaxis(x, axis, -1).astype(np.float64)), bias)
     with np.errstate(invalid="ignore"):
-        return np.moveaxis(covariance / covariance[..., :1], -1, axis)
+        return np.moveaxis(covariance / covariance[..., :1], -1, axis).astype(_floating(x.dtype))
+
+
+def _floating(dtype: np.dtype) -> np.dtype:
+    """The precision of a result, which is computed in double precision: that of the draws."""
+    return dtype if np.issubdtype(dtype, np.floating) else np.dtype(np.float64)
 
 
 def mean_autocovariance(x: np.ndarray) -> np.ndarray:

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from numpyro._errors import UsageError
+from numpyro.distributions._validation import concrete, describe, failing
 from numpyro.infer.model.bijection import innermost, site_bijection
 from numpyro.util import not_jax_tracer
 
@@ -136,12 +137,27 @@ def init_to_value(site: Mapping[str, Any] | None = None, values: Mapping[str, An
     :param site: a sample site, or ``None`` to get the strategy with its options.
     :param values: values, in the supports, by the names of sites.
     :return: the value; or the strategy.
+    :raises ValueError: if a value is outside the support of its site, where both are known.
     """
     if site is None:
         return partial(init_to_value, values=values)
     if site.get("type") == "sample" and not site["is_observed"] and site["name"] in values:
-        return values[site["name"]]
+        value = values[site["name"]]
+        _check_inside(site, value)
+        return value
     return init_to_uniform(site)
+
+
+def _check_inside(site: Mapping[str, Any], value: Any) -> None:
+    known, support = concrete(value), site["fn"].support
+    if known is None or support is None or known.ndim < support.event_dim:
+        return
+    outside = failing(support, known)
+    if outside is not None:
+        raise ValueError(
+            f"init_to_value: the value of site '{site['name']}' is outside the support of its "
+            f"{type(site['fn']).__name__}: expected {support!r}, violated by {describe(known, outside)}."
+        )
 
 
 def _is_to_be_initialised(site: Mapping[str, Any]) -> bool:

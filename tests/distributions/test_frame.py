@@ -541,3 +541,15 @@ def test_distributions_are_made_in_threads() -> None:
     for thread in threads:
         thread.join()
     assert results == [(2,)] * 4
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: dist.Normal(np.zeros(3), np.ones(4)), r"Normal got .*loc of shape \(3,\), scale of shape \(4,\)"),
+        (lambda: dist.Gamma(np.ones((2, 3)), rate=np.ones(2)), r"Gamma got .*concentration of shape \(2, 3\), rate"),
+    ],
+)
+def test_parameters_that_do_not_broadcast_are_named_with_their_shapes(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()

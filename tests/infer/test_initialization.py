@@ -215,3 +215,12 @@ def test_strategies_substitute_into_models_under_jit(strategy):
 def test_precision(precision):
     for strategy in STRATEGIES.values():
         assert strategy(site(dist.Normal(3, 2))).dtype == precision
+
+
+def test_a_value_outside_the_support_is_named():
+    model = handlers.seed(lambda: numpyro.sample("rate", dist.Gamma(2.0, 1.0)), 0)
+    site = handlers.trace(model).get_trace()["rate"]
+    latent = dict(site, is_observed=False)
+    with pytest.raises(ValueError, match=r"'rate' is outside the support of its Gamma.*-1.0"):
+        init_to_value(latent, {"rate": -1.0})
+    assert init_to_value(latent, {"rate": 1.5}) == 1.5

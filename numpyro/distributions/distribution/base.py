@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, NoReturn
 
 import jax
+import numpy as np
 from jax import lax
 
 from numpyro._errors import UsageError
@@ -28,7 +29,12 @@ class DistributionMeta(type):
     __module__ = MODULE
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
-        instance = super().__call__(*args, **kwargs)
+        try:
+            instance = super().__call__(*args, **kwargs)
+        except (TypeError, ValueError) as error:
+            if "broadcast" not in str(error) or cls.__name__ in str(error):
+                raise
+            raise ValueError(f"{cls.__name__}{_shapes_of(cls, args, kwargs)}: {error}") from error
         if isinstance(instance, Distribution) and instance._validate_args:
             instance.validate_args(strict=False)
         return instance
@@ -368,6 +374,16 @@ class Distribution(metaclass=DistributionMeta):
             f"<{cls.__module__}.{cls.__name__} object at {hex(id(self))} with batch shape {self.batch_shape} "
             f"and event shape {self.event_shape}>"
         )
+
+
+def _shapes_of(cls: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+    """Say which parameters of a call have which shapes, to go with an error of broadcasting."""
+    try:
+        given = inspect.signature(cls).bind_partial(*args, **kwargs).arguments
+    except TypeError:
+        return ""
+    shapes = [f"{name} of shape {np.shape(value)}" for name, value in given.items() if hasattr(value, "shape")]
+    return f" got parameters whose shapes do not broadcast ({', '.join(shapes)})" if shapes else ""
 
 
 def _cannot(owner: Any, what: str, why: str = "") -> NoReturn:

@@ -23,7 +23,7 @@ from numpyro.infer.initialization import init_to_uniform
 from numpyro.infer.mcmc.kernel import MCMCKernel
 from numpyro.infer.model import ModelView
 from numpyro.infer.program import compiled_programs, is_traced
-from numpyro.util import is_prng_key, not_jax_tracer
+from numpyro.util import find_stack_level, is_prng_key, not_jax_tracer
 
 
 class HMC(MCMCKernel):
@@ -76,7 +76,13 @@ class HMC(MCMCKernel):
     ) -> None:
         if (model is None) == (potential_fn is None):
             raise ValueError("Only one of `model` or `potential_fn` must be specified.")
-        for name, function in (("model", model), ("potential_fn", potential_fn), ("kinetic_fn", kinetic_fn)):
+        functions = {
+            "model": model,
+            "potential_fn": potential_fn,
+            "kinetic_fn": kinetic_fn,
+            "init_strategy": init_strategy,
+        }
+        for name, function in functions.items():
             if function is not None and not callable(function):
                 raise TypeError(f"`{name}` must be a function, got {type(function).__name__}.")
         self._model = model
@@ -115,7 +121,7 @@ class HMC(MCMCKernel):
                 "If both `num_steps` and `trajectory_length` are specified step size can't be adapted: it is "
                 "trajectory_length / num_steps. Pass trajectory_length=None to adapt it.",
                 UserWarning,
-                stacklevel=3,
+                stacklevel=find_stack_level(),
             )
             self._step_size = self._trajectory_length / self._num_steps
             self._adapt_step_size = False

@@ -34,6 +34,12 @@ class Plan(NamedTuple):
     rows: int
     thinning: int
 
+    @classmethod
+    def thinned(cls, iterations: int, thinning: int) -> Plan:
+        """So many iterations, of which every ``thinning``-th is kept, the last one among them."""
+        rows = iterations // thinning
+        return cls(iterations - rows * thinning, rows, thinning)
+
     @property
     def iterations(self) -> int:
         return self.skip + self.rows * self.thinning
@@ -57,22 +63,25 @@ class Programs(NamedTuple):
 
 
 def compile_programs(
-    sampler: Sampler, fields: tuple[str, ...], rows: int, chains: Chains = Chains.SEPARATE, *, top_level: bool = True
+    sampler: Sampler, fields: tuple[str, ...], rows: int, chains: Chains, excluded: frozenset[str], *, top_level: bool
 ) -> Programs:
     """The programs of ``sampler``, reused where they were compiled before.
 
     :param fields: the fields to record.
     :param rows: the rows of a chunk's buffers.
     :param chains: how the chains lie in a state.
+    :param excluded: names of sites that are left out of the draws.
     :param top_level: the run is not part of a trace.
     """
     return compiled_programs.get(
-        (sampler.key, fields, rows, chains, top_level),
-        lambda: _build(sampler.without_data(), fields, rows, chains, top_level),
+        (sampler.key, fields, rows, chains, excluded, top_level),
+        lambda: _build(sampler.without_data(), fields, rows, chains, excluded, top_level),
     )
 
 
-def _build(sampler: Sampler, fields: tuple[str, ...], rows: int, chains: Chains, top_level: bool) -> Programs:
+def _build(
+    sampler: Sampler, fields: tuple[str, ...], rows: int, chains: Chains, excluded: frozenset[str], top_level: bool
+) -> Programs:
     def init(data: PyTree, rng_key: Key, chain: Any, init_params: PyTree) -> PyTree:
         """``chain`` is the chain's index, or ``None`` where ``rng_key`` is the chain's own."""
         return sampler.init(data, rng_key if chain is None else jax.random.fold_in(rng_key, chain), init_params)
@@ -96,6 +105,8 @@ def _build(sampler: Sampler, fields: tuple[str, ...], rows: int, chains: Chains,
 
     def finish(data: PyTree, records: dict[str, PyTree]) -> dict[str, PyTree]:
         draws = jax.vmap(lambda record: sampler.postprocess(data, record[fields[0]]))(records)
+        if excluded and isinstance(draws, dict):
+            draws = {name: draw for name, draw in draws.items() if name not in excluded}
         return {**records, fields[0]: draws}
 
     functions: dict[Chains, tuple[Callable, Callable, Callable]] = {

@@ -101,6 +101,7 @@ class MCMC:
         self._states: dict[str, PyTree] | None = None
         self._last_state: PyTree = None
         self._warmup_state: PyTree = None
+        self._on_host = False
 
     # Running
 
@@ -124,8 +125,8 @@ class MCMC:
         :param kwargs: keyword arguments of the model.
         """
         self._warmup_state = None
-        warmup = Plan(0, self.num_warmup, 1) if collect_warmup else Plan(self.num_warmup, 0, 1)
-        self._run(rng_key, args, kwargs, extra_fields, init_params, [Phase(warmup, collect_warmup)])
+        plan = Plan.thinned(self.num_warmup, self.thinning) if collect_warmup else Plan(self.num_warmup, 0, 1)
+        self._run(rng_key, args, kwargs, extra_fields, init_params, [Phase(plan, collect_warmup)])
         self._warmup_state = self._last_state
 
     def run(
@@ -142,7 +143,7 @@ class MCMC:
             replaces that state's.
         :param args: arguments of the model.
         :param extra_fields: further fields of the state to collect, see the kernel's state; dots reach into nested
-            states, as in ``"adapt_state.step_size"``.
+            states, as in ``"adapt_state.step_size"``. ``"~z.site"`` leaves a site out of the draws.
         :param init_params: values to start from (unconstrained, for HMC and NUTS; what ``potential_fn`` takes, where
             the kernel has one), with a leading axis of chains where there are several.
         :param kwargs: keyword arguments of the model.
@@ -155,8 +156,7 @@ class MCMC:
         state = self._warmup_state
         num_warmup = self.num_warmup if state is None else self.sampler.remaining_warmup(state)
         phases = [Phase(Plan(num_warmup, 0, 1), False)] if num_warmup else []
-        rows = self.num_samples // self.thinning
-        phases.append(Phase(Plan(self.num_samples - rows * self.thinning, rows, self.thinning), True))
+        phases.append(Phase(Plan.thinned(self.num_samples, self.thinning), True))
         self._run(rng_key, args, kwargs, extra_fields, init_params, phases)
 
     def _run(
@@ -171,8 +171,10 @@ class MCMC:
         if isinstance(extra_fields, str) or not all(isinstance(field, str) for field in extra_fields):
             raise ValueError("`extra_fields` must be a sequence of names of fields, such as ('potential_energy',).")
         self._args, self._kwargs = args, kwargs
+        self._on_host = False
         self._check_init_params(init_params)
         batched_keys = self._check_key(rng_key)
+        excluded, extra_fields = self._excluded_sites(extra_fields)
         fields = tuple(dict.fromkeys((self._sample_field, *self.sampler.default_fields, *extra_fields)))
         run = ChainRun(
             kernel=self.sampler,
@@ -181,6 +183,7 @@ class MCMC:
             chain_method=self.chain_method,
             postprocess_fn=self.postprocess_fn,
             fields=fields,
+            excluded=excluded,
             phases=phases,
             progress=(self.progress_bar, self.progress_rate),
         )
@@ -199,6 +202,15 @@ class MCMC:
                 UserWarning,
                 stacklevel=4,
             )
+
+    def _excluded_sites(self, extra_fields: Sequence[str]) -> tuple[frozenset[str], list[str]]:
+        """The sites that are not to be collected, named as in ``"~z.site"``, and the other fields."""
+        prefix = f"~{self._sample_field}."
+        wrong = [field for field in extra_fields if field.startswith("~") and not field.startswith(prefix)]
+        if wrong:
+            raise ValueError(f"extra field '{wrong[0]}': a site to be left out is named as in '{prefix}site'.")
+        excluded = frozenset(field.removeprefix(prefix) for field in extra_fields if field.startswith(prefix))
+        return excluded, [field for field in extra_fields if not field.startswith("~")]
 
     def _check_key(self, rng_key: Key) -> bool:
         """Whether ``rng_key`` is a batch of keys, one a chain."""
@@ -257,13 +269,13 @@ class MCMC:
         :param group_by_chain: keep two leading axes, chains and draws, rather than one for both.
         :raises UsageError: before any run.
         """
-        return _flatten_chains(self._drawn("get_samples")[self._sample_field], group_by_chain)
+        return self._arrange(self._drawn("get_samples")[self._sample_field], group_by_chain)
 
     def get_extra_fields(self, group_by_chain: bool = False) -> dict[str, PyTree]:
         """What was collected beside the draws, by name of the field; see :meth:`get_samples`."""
         states = self._drawn("get_extra_fields")
         extra = {name: field for name, field in states.items() if name != self._sample_field}
-        return _flatten_chains(extra, group_by_chain)
+        return self._arrange(extra, group_by_chain)
 
     def _drawn(self, method: str) -> dict[str, PyTree]:
         if self._states is None:
@@ -292,21 +304,32 @@ class MCMC:
             print(f"Number of divergences: {int(np.sum(np.asarray(states['diverging'])))}")
 
     def transfer_states_to_host(self) -> None:
-        """Move the last state to host memory; the draws are there already."""
-        self._last_state = jax.device_get(self._last_state)
-        self._warmup_state = jax.device_get(self._warmup_state)
+        """Give draws as NumPy arrays from now on, until the next run.
+
+        They are in host memory anyway; without this call, :meth:`get_samples` and :meth:`get_extra_fields` place them
+        on the device.
+        """
+        self._on_host = True
+
+    def _arrange(self, tree: PyTree, group_by_chain: bool) -> PyTree:
+        arranged = _flatten_chains(tree, group_by_chain)
+        return arranged if self._on_host else _to_device(arranged)
 
 
 def _flatten_chains(tree: PyTree, group_by_chain: bool) -> PyTree:
-    def flatten(leaf: Any) -> Array:
-        if not group_by_chain:
-            leaf = leaf.reshape((leaf.shape[0] * leaf.shape[1], *leaf.shape[2:]))
+    if group_by_chain:
+        return tree
+    return jax.tree.map(lambda leaf: leaf.reshape((leaf.shape[0] * leaf.shape[1], *leaf.shape[2:])), tree)
+
+
+def _to_device(tree: PyTree) -> PyTree:
+    def place(leaf: Any) -> Array:
         is_wide = isinstance(leaf, np.ndarray) and leaf.dtype.itemsize == 8
         # Draws of a run in double precision stay so, wherever they are asked for.
         with thread_settings_as({"enable_x64": True} if is_wide else {}):
             return jnp.asarray(leaf)
 
-    return jax.tree.map(flatten, tree)
+    return jax.tree.map(place, tree)
 
 
 def _require_integer(name: str, value: Any, least: int) -> None:

@@ -27,6 +27,7 @@ class ChainRun:
     """How to run; see :class:`~numpyro.infer.MCMC` for the settings.
 
     :param fields: the fields to record, the sample field first.
+    :param excluded: sites that are left out of the draws.
     :param phases: the stretches of iterations.
     :param progress: whether to show progress, and the iterations between updates.
     """
@@ -37,6 +38,7 @@ class ChainRun:
     chain_method: str | Callable
     postprocess_fn: Callable[[PyTree], PyTree] | None
     fields: tuple[str, ...]
+    excluded: frozenset[str]
     phases: list[Phase]
     progress: tuple[bool, int | None]
 
@@ -78,7 +80,7 @@ class ChainRun:
 
         host = not traced and not self._is_mapped
         rows = self._rows(sampler, one_state, host, chains)
-        programs = compile_programs(sampler, self.fields, rows, chains, top_level=host)
+        programs = compile_programs(sampler, self.fields, rows, chains, self.excluded, top_level=host)
         if self._is_mapped:
             return self._run_mapped(programs, sampler, keys, one_key, init_params, state)
         if chains is Chains.SEPARATE:

@@ -122,10 +122,12 @@ def test_the_posterior_is_right():
 def test_draws_are_kept_in_host_memory():
     mcmc = run()
     assert all(isinstance(leaf, np.ndarray) for leaf in jax.tree.leaves(mcmc._states))
-    before = mcmc.last_state
+    before = mcmc.get_samples()
+    assert all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(before))
     mcmc.transfer_states_to_host()
-    assert all(isinstance(leaf, np.ndarray) for leaf in jax.tree.leaves(mcmc.last_state))
-    assert_same(mcmc.last_state, before)
+    drawn = (mcmc.get_samples(), mcmc.get_samples(group_by_chain=True), mcmc.get_extra_fields())
+    assert all(isinstance(leaf, np.ndarray) for leaf in jax.tree.leaves(drawn))
+    assert_same(mcmc.get_samples(), before)
     typed = run(jax.random.key(0))
     typed.transfer_states_to_host()
     assert typed.get_samples()["mu"].shape == (12,)
@@ -291,6 +293,22 @@ def test_runs_from_one_warm_up_follow_the_key_that_they_get():
     assert not np.array_equal(draws[0], draws[1])
     np.testing.assert_array_equal(draws[1], draws[2])
     assert not np.array_equal(draws[0][0], draws[0][1])
+
+
+def test_a_site_can_be_left_out_of_the_draws():
+    mcmc = run(extra_fields=("~z.sum", "i"))
+    whole = run()
+    assert set(mcmc.get_samples()) == {"mu", "tau"}
+    assert_same(mcmc.get_samples()["mu"], whole.get_samples()["mu"])
+    assert "i" in mcmc.get_extra_fields() and "sum" in whole.get_samples()
+    with pytest.raises(ValueError, match=r"'~sum'.*'~z\.site'"):
+        run(extra_fields=("~sum",))
+
+
+def test_warm_up_draws_are_thinned_too():
+    mcmc = make(thinning=3)
+    mcmc.warmup(KEY, DATA, collect_warmup=True, extra_fields=("i",))
+    np.testing.assert_array_equal(mcmc.get_extra_fields()["i"], [4, 7, 10])
 
 
 def test_warm_up_draws_are_kept_where_asked():
