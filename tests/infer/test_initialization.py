@@ -141,7 +141,7 @@ def test_mean_is_the_mean_and_feasible_where_there_is_none():
 def test_values_by_name_and_uniform_for_the_rest():
     strategy = init_to_value(values={"x": 3.0})
     assert strategy(site(dist.Normal(0, 1))) == 3.0
-    assert strategy(site(dist.Bernoulli(0.5))) == 3.0
+    assert strategy(site(dist.Poisson(0.5))) == 3.0
     assert strategy(site(dist.Normal(0, 1), value=1.0, is_observed=True)) is None
     other = site(dist.Normal(0, 1)) | {"name": "y"}
     assert strategy(other) == init_to_uniform(other)
