@@ -33,7 +33,7 @@ class SineSkewed(Distribution):
     >>> d = dist.SineSkewed(base, jnp.array([0.7, -0.2]))
     >>> value = jnp.array([0.5, 0.1])
     >>> round(float(d.log_prob(value) - base.log_prob(value)), 4)
-    0.2745
+    0.2743
 
     Reference: J. Ameijeiras-Alonso, C. Ley (2022), "Sine-skewed toroidal distributions and their application in protein
     bioinformatics".
