@@ -73,8 +73,11 @@ class CirculantNormal(TransformedDistribution):
         self.covariance_rfft = value
         # of the coefficients with two parts, each part has half the variance
         parts = np.concatenate([np.arange(n // 2 + 1), np.arange(1, (n + 1) // 2)])
-        half = np.where(_multiplicity(n)[parts] == 2, n / 2, n)
-        scale = (jnp.sqrt if isinstance(value, jax.Array) else np.sqrt)(half.astype(value.dtype) * value[..., parts])
+        half = np.where(_multiplicity(n, float)[parts] == 2, n / 2, n)
+        with np.errstate(invalid="ignore"):  # what is not positive is told of in validation
+            scale = (jnp.sqrt if isinstance(value, jax.Array) else np.sqrt)(
+                half.astype(value.dtype) * value[..., parts]
+            )
         packed = Normal(np.zeros((), scale.dtype), scale, validate_args=False).to_event(1)
         transforms = [
             PackRealFastFourierCoefficientsTransform((n,)),
@@ -103,11 +106,12 @@ class CirculantNormal(TransformedDistribution):
         n = self.event_shape[0]
         coefficients = jnp.fft.rfft(value - jnp.asarray(self.loc))
         power = jnp.square(coefficients.real) + jnp.square(coefficients.imag)
-        squares = jnp.sum(_multiplicity(n) / n * power / self.covariance_rfft, -1)
+        squares = jnp.sum(_multiplicity(n, power.dtype) / n * power / self.covariance_rfft, -1)
         return -0.5 * squares - (self._half_log_det() + n * HALF_LOG_TWO_PI)
 
     def _half_log_det(self) -> Array:
-        return 0.5 * jnp.sum(_multiplicity(self.event_shape[0]) * jnp.log(self.covariance_rfft), -1)
+        log_eigenvalues = jnp.log(self.covariance_rfft)
+        return 0.5 * jnp.sum(_multiplicity(self.event_shape[0], log_eigenvalues.dtype) * log_eigenvalues, -1)
 
     @lazy_property
     def covariance_row(self) -> Array:
@@ -132,25 +136,27 @@ class CirculantNormal(TransformedDistribution):
 
     @property
     def variance(self) -> Array:
-        variance = jnp.sum(_multiplicity(self.event_shape[0]) * jnp.asarray(self.covariance_rfft), -1, keepdims=True)
-        return broadcast_to(variance / self.event_shape[0], self.shape())
+        n, eigenvalues = self.event_shape[0], jnp.asarray(self.covariance_rfft)
+        total = jnp.sum(_multiplicity(n, eigenvalues.dtype) * eigenvalues, -1, keepdims=True)
+        return broadcast_to(total / n, self.shape())
 
 
-def _multiplicity(n: int) -> NumpyArray:
+def _multiplicity(n: int, dtype: Any) -> NumpyArray:
     """How often each of the first ``n // 2 + 1`` eigenvalues occurs: that of a frequency and that of its negative."""
-    weights = np.full(n // 2 + 1, 2.0)
+    weights = np.full(n // 2 + 1, 2, dtype)
     weights[0] = 1
     if n % 2 == 0:
         weights[-1] = 1
-    return weights.astype(np.float32)  # exact, and of no higher precision than any operand
+    return weights
 
 
 @kl_divergence.register(CirculantNormal, CirculantNormal)
 def _kl_circulant_circulant(p: CirculantNormal, q: CirculantNormal) -> Array:
-    n, weights = p.event_shape[0], _multiplicity(p.event_shape[0])
+    n = p.event_shape[0]
     ratio = jnp.asarray(p.covariance_rfft) / q.covariance_rfft
     shift = jnp.fft.rfft(jnp.asarray(p.loc) - q.loc)
     power = jnp.square(shift.real) + jnp.square(shift.imag)
+    weights = _multiplicity(n, ratio.dtype)
     distance = jnp.sum(weights / n * power / q.covariance_rfft, -1)
     return 0.5 * (jnp.sum(weights * (ratio - 1 - jnp.log(ratio)), -1) + distance)
 
@@ -165,5 +171,6 @@ def _kl_independent_circulant(p: Independent, q: CirculantNormal) -> Array:
             f"not of independent components, but of {type(p.base_dist).__name__}."
         )
     n = q.event_shape[0]
-    inverse = jnp.sum(_multiplicity(n) / jnp.asarray(q.covariance_rfft), -1) / n
+    eigenvalues = jnp.asarray(q.covariance_rfft)
+    inverse = jnp.sum(_multiplicity(n, eigenvalues.dtype) / eigenvalues, -1) / n
     return -q.log_prob(p.mean) + 0.5 * inverse * jnp.sum(p.variance, -1) - p.entropy()

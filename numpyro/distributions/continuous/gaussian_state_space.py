@@ -15,7 +15,7 @@ from numpyro.distributions import constraints
 from numpyro.distributions._lazy import lazy_property
 from numpyro.distributions._maths import HALF_LOG_TWO_PI, broadcast_to, require_one_of
 from numpyro.distributions._shapes import promote_shapes
-from numpyro.distributions._validation import validate_sample
+from numpyro.distributions._validation import check_parameter, validate_sample
 from numpyro.distributions.continuous.multivariate_normal import MultivariateNormal, whiten
 from numpyro.distributions.distribution import TransformedDistribution
 from numpyro.distributions.transforms import RecursiveLinearTransform
@@ -100,6 +100,10 @@ class GaussianStateSpace(TransformedDistribution):
         noise = step.expand((*batch_shape, self.num_steps)).to_event(1)
         transform = RecursiveLinearTransform(self.transition_matrix, self._initial_value)
         super().__init__(noise, transform, validate_args=validate_args)
+
+    def validate_args(self, strict: bool = True) -> None:
+        super().validate_args(strict)
+        check_parameter(self, "initial_value", constraints.real_vector, self._initial_value)
 
     @validate_sample
     def log_prob(self, value: ArrayLike, intermediates: list[Any] | None = None) -> Array:

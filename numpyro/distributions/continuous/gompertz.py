@@ -6,11 +6,11 @@ from typing import Any
 
 import jax.numpy as jnp
 from jax import lax, random
-from jax.scipy.special import exp1
 
 from numpyro._typing import Array, ArrayLike, Key, Shape
 from numpyro.distributions import constraints
-from numpyro.distributions._maths import broadcast_to, where_inside
+from numpyro.distributions._maths import EULER_GAMMA, broadcast_to, where_inside
+from numpyro.distributions._quadrature import exponential_nodes
 from numpyro.distributions._shapes import promote_shapes
 from numpyro.distributions._validation import check_key, validate_sample
 from numpyro.distributions.distribution import Distribution
@@ -68,16 +68,15 @@ class Gompertz(Distribution):
         return broadcast_to(jnp.maximum(-jnp.log(self.concentration), 0) / self.rate, self.batch_shape)
 
 
-def _scaled_exp1(x: ArrayLike, terms: int = 20) -> Array:
+def _scaled_exp1(x: ArrayLike) -> Array:
     r"""``exp(x) E1(x)``, :math:`\int_0^\infty e^{-t} / (x + t) \, dt`, for positive ``x``.
 
-    Beyond 50, where the exponential will overflow, by the asymptotic series :math:`\sum_k (-1)^k k! / x^{k+1}`.
+    By quadrature, and for a small ``x``, at the pole of the integrand, by the power series.
     """
     x = jnp.asarray(x, jnp.result_type(float, x))
-    large = x > 50
-    y = 1 / jnp.where(large, x, 50)
-    series = jnp.ones_like(y)
-    for k in range(terms, 0, -1):
-        series = 1 - k * y * series
-    near = jnp.where(large, 1, x)
-    return jnp.where(large, y * series, jnp.exp(near) * exp1(near))
+    t, weights = (values.astype(x.dtype) for values in exponential_nodes(80))
+    small = x < 1e-2
+    y = jnp.where(small, x, 1e-2)
+    series = jnp.exp(y) * (y * (1 - y * (1 / 4 - y * (1 / 18 - y / 96))) - EULER_GAMMA - jnp.log(y))
+    z = jnp.where(small, 1, x)
+    return jnp.where(small, series, jnp.sum(weights / (z[..., None] + t), -1))

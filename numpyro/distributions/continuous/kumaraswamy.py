@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import jax.numpy as jnp
-import numpy as np
 from jax import lax, random
 from jax.scipy.special import digamma
 
-from numpyro._typing import Array, ArrayLike, Key, NumpyArray, Shape
+from numpyro._typing import Array, ArrayLike, Key, Shape
 from numpyro.distributions import constraints
 from numpyro.distributions._maths import EULER_GAMMA, broadcast_to, where_inside, xlog1py, xlogy
+from numpyro.distributions._quadrature import exponential_nodes
 from numpyro.distributions._shapes import promote_shapes
 from numpyro.distributions._validation import check_key, validate_sample
 from numpyro.distributions.continuous.beta import Beta
@@ -109,7 +109,7 @@ def _mean_log_complement(p: Kumaraswamy) -> Array:
     of :math:`\log((1 - y) / (1 - y^{1/a}))`, which is bounded by :math:`\log a`.
     """
     a, b = jnp.expand_dims(p.concentration1, -1), jnp.expand_dims(p.concentration0, -1)
-    surprise, weight = _exponential_nodes(8 * p.KL_KUMARASWAMY_BETA_TAYLOR_ORDER)
+    surprise, weight = exponential_nodes(8 * p.KL_KUMARASWAMY_BETA_TAYLOR_ORDER)
     # 1 - y = e^-t for t exponential of rate b
     t = jnp.asarray(surprise, jnp.result_type(float, a, b)) / b
     log_x = log1mexp(-t) / a
@@ -117,13 +117,3 @@ def _mean_log_complement(p: Kumaraswamy) -> Array:
     close = log_x > -1e-30
     log_complement = jnp.where(close, -t - jnp.log(a), jnp.log(-jnp.expm1(jnp.where(close, -1, log_x))))
     return jnp.sum(jnp.asarray(weight, t.dtype) * (log_complement + t), -1) - 1 / p.concentration0
-
-
-def _exponential_nodes(n: int) -> tuple[NumpyArray, NumpyArray]:
-    r"""Nodes and weights for means over the standard exponential distribution, by the double exponential rule.
-
-    :math:`t = e^{u - e^{-u}}`, the trapezoidal rule in :math:`u` (Takahasi and Mori 1974).
-    """
-    u = np.linspace(-4.5, 5.0, n)
-    t = np.exp(u - np.exp(-u))
-    return t, t * (1 + np.exp(-u)) * np.exp(-t) * (u[1] - u[0])

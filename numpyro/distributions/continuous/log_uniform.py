@@ -51,18 +51,19 @@ class LogUniform(TransformedDistribution):
     def sample_with_intermediates(self, key: Key, sample_shape: Shape = ()) -> tuple[Array, list[Any]]:
         return self.sample(key, sample_shape), []
 
-    def _log_ratio(self) -> Array:
-        # log(1 + (b - a) / a), without loss for a narrow interval
-        return jnp.log1p((self.high - self.low) / jnp.asarray(self.low))
+    def _log_ratio(self, high: ArrayLike | None = None) -> Array:
+        """The logarithm of ``high`` by ``self.low``, also where the two are close, or their ratio overflows."""
+        low, high = jnp.asarray(self.low), jnp.asarray(self.high if high is None else high)
+        wide = high > 2 * low
+        return jnp.where(wide, jnp.log(high) - jnp.log(low), jnp.log1p(jnp.where(wide, 0, high - low) / low))
 
     @validate_sample
     def log_prob(self, value: ArrayLike, intermediates: Any = None) -> Array:
         inside = jnp.greater_equal(value, self.low) & jnp.less_equal(value, self.high)
-        return where_inside(inside, -jnp.log(jnp.where(inside, value, 1) * self._log_ratio()))
+        return where_inside(inside, -jnp.log(jnp.where(inside, value, 1)) - jnp.log(self._log_ratio()))
 
     def cdf(self, value: ArrayLike) -> Array:
-        value = jnp.clip(value, self.low, self.high)
-        return jnp.log1p((value - self.low) / self.low) / self._log_ratio()
+        return self._log_ratio(jnp.clip(value, self.low, self.high)) / self._log_ratio()
 
     def icdf(self, q: ArrayLike) -> Array:
         return jnp.clip(self.low * jnp.exp(q * self._log_ratio()), self.low, self.high)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax, random
 from jax.scipy.linalg import cho_solve
-from jax.scipy.special import digamma
 
 from numpyro._errors import UsageError
 from numpyro._typing import Array, ArrayLike, Key, Shape
@@ -98,9 +98,10 @@ class MultivariateStudentT(Distribution):
         return half_d * (jnp.log(self.df) + LOG_PI) - gammaln_ratio(half_df, half_d) + tri_logabsdet(self.scale_tril)
 
     def entropy(self) -> Array:
-        half_total, half_df = 0.5 * (self.df + self.event_shape[0]), 0.5 * self.df
-        mean_log = digamma(half_total) - digamma(half_df)
-        return broadcast_to(self._log_normalizer() + half_total * mean_log, self.batch_shape)
+        half_d, half_df = 0.5 * self.event_shape[0], jnp.asarray(0.5 * self.df)
+        # psi((df + d) / 2) - psi(df / 2), as the derivative of what does not cancel for many degrees of freedom
+        _, mean_log = jax.jvp(lambda x: gammaln_ratio(x, half_d), (half_df,), (jnp.ones_like(half_df),))
+        return broadcast_to(self._log_normalizer() + (half_df + half_d) * mean_log, self.batch_shape)
 
     @lazy_property
     def covariance_matrix(self) -> Array:

@@ -132,8 +132,10 @@ class HurdleProbs(Distribution):
 
     @property
     def variance(self) -> Array:
-        share, base = self._share, self.base_dist
-        return broadcast_to(share * (base.variance + (1 - share) * jnp.square(base.mean)), self.batch_shape)
+        base_mean = self.base_dist.mean
+        mean = self._share * base_mean
+        # the share of the base's second moment, less the square of the mean; the base's mean may be tiny
+        return broadcast_to(self._share * self.base_dist.variance + mean * (base_mean - mean), self.batch_shape)
 
 
 class HurdleLogits(HurdleProbs):
