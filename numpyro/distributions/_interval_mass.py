@@ -6,13 +6,14 @@ import functools
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 
 from numpyro._typing import Array, ArrayLike
 from numpyro.distributions._maths import where_inside
 from numpyro.distributions.continuous import Exponential, Gumbel, LogNormal, Pareto, Weibull
 from numpyro.distributions.distribution import Distribution, ExpandedDistribution
 from numpyro.distributions.truncated import interval
-from numpyro.distributions.truncated.families import ALL, standardize
+from numpyro.distributions.truncated.families import ALL, standard_points, standardize
 from numpyro.ops.special import log1mexp
 
 
@@ -46,10 +47,7 @@ def _safe_log(x: Any) -> Array:
 
 def _of_standard(d: Any, low: ArrayLike | None, high: ArrayLike | None) -> Array:
     family, theta, loc, scale = standardize(d)
-    bounds = (-jnp.inf if low is None else low, jnp.inf if high is None else high)
-    points = [(jnp.asarray(bound) - loc) / scale for bound in bounds]
-    dtype = jnp.result_type(float, *points)
-    a, b = (point.astype(dtype) for point in jnp.broadcast_arrays(*points))
+    a, b = standard_points(loc, scale, -np.inf if low is None else low, np.inf if high is None else high)
     least = float(d.support.lower_bound) if hasattr(d.support, "lower_bound") else -jnp.inf
     empty = (b <= least) | (a >= b)
     # of an empty interval the derivatives are 0
@@ -67,7 +65,7 @@ def _of_hazard(hazard: Any) -> Any:
     def log_mass(d: Any, low: ArrayLike | None, high: ArrayLike | None) -> Array:
         begin = 0.0 if low is None else hazard(d, low)
         if high is None:
-            return -begin
+            return -jnp.asarray(begin)
         gain = hazard(d, high) - begin
         inside = gain > 0
         return where_inside(inside, log1mexp(-jnp.where(inside, gain, 1.0)) - begin)
@@ -88,9 +86,9 @@ log_interval_mass.register(Pareto, _of_hazard(lambda d, x: d.alpha * jnp.log(jnp
 @log_interval_mass.register
 def _of_gumbel(d: Gumbel, low: ArrayLike | None, high: ArrayLike | None) -> Array:
     # the logarithm of the cdf is -exp(-z)
-    above = 0.0 if high is None else -jnp.exp(-(high - d.loc) / d.scale)
+    above: Any = 0.0 if high is None else -jnp.exp(-(high - d.loc) / d.scale)
     if low is None:
-        return jnp.asarray(above)
+        return above
     below = -jnp.exp(-(low - d.loc) / d.scale)
     inside = below < above
     return where_inside(inside, above + log1mexp(jnp.where(inside, below - above, -1.0)))

@@ -65,6 +65,7 @@ class LeftCensoredDistribution(_Censored):
 
     __module__ = "numpyro.distributions.censored"
     arg_constraints = {"censored": constraints.boolean}
+    censored: Any
 
     def __init__(
         self, base_dist: Distribution, censored: ArrayLike = False, *, validate_args: bool | None = False
@@ -102,6 +103,7 @@ class RightCensoredDistribution(_Censored):
 
     __module__ = "numpyro.distributions.censored"
     arg_constraints = {"censored": constraints.boolean}
+    censored: Any
 
     def __init__(
         self, base_dist: Distribution, censored: ArrayLike = False, *, validate_args: bool | None = False
@@ -142,6 +144,8 @@ class IntervalCensoredDistribution(_Censored):
 
     __module__ = "numpyro.distributions.censored"
     arg_constraints = {"left_censored": constraints.boolean, "right_censored": constraints.boolean}
+    left_censored: Any
+    right_censored: Any
 
     def __init__(
         self,

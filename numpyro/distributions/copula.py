@@ -20,6 +20,7 @@ from numpyro.distributions._interval_mass import log_interval_mass
 from numpyro.distributions._lazy import lazy_property
 from numpyro.distributions._maths import broadcast_to, require_one_of
 from numpyro.distributions._validation import check_key, check_parameter, validate_sample
+from numpyro.distributions.batch_util import _insert, _replace, leading_shape, with_leading_shape
 from numpyro.distributions.continuous import Beta, MultivariateNormal
 from numpyro.distributions.distribution import Distribution
 from numpyro.distributions.truncated.interval import normal_score
@@ -156,6 +157,7 @@ class GaussianCopulaBeta(GaussianCopula):
         "correlation_cholesky": constraints.corr_cholesky,
     }
     support = constraints.independent(constraints.unit_interval, 1)
+    reparametrized_params = ["concentration1", "concentration0", "correlation_matrix", "correlation_cholesky"]
     pytree_data_fields = ("concentration1", "concentration0")
 
     def __init__(
@@ -175,3 +177,22 @@ class GaussianCopulaBeta(GaussianCopula):
             correlation_cholesky,
             validate_args=validate_args,
         )
+
+
+@leading_shape.register
+def _leading_shape_of_copula(d: GaussianCopula) -> Shape:
+    return max(leading_shape(d.base_dist), leading_shape(d.marginal_dist), key=len)
+
+
+@with_leading_shape.register
+def _copula_with_leading_shape(d: GaussianCopula, lead: Shape, pad: int) -> Any:
+    rank = pad + len(d.batch_shape)
+    fields = {
+        "base_dist": with_leading_shape(d.base_dist, lead, rank - len(d.base_dist.batch_shape)),
+        # one dimension more, that of the event
+        "marginal_dist": with_leading_shape(d.marginal_dist, lead, rank + 1 - len(d.marginal_dist.batch_shape)),
+    }
+    if isinstance(d, GaussianCopulaBeta):
+        names = ("concentration1", "concentration0")
+        fields |= {name: _insert(getattr(d, name), lead, rank + 1) for name in names}
+    return _replace(d, lead + (1,) * pad + d.batch_shape, fields)

@@ -21,6 +21,7 @@ from numpyro.distributions.distribution import (
     Distribution,
     ExpandedDistribution,
     Independent,
+    MaskedDistribution,
     TransformedDistribution,
 )
 
@@ -99,6 +100,15 @@ def _kl_independent_independent(p: Independent, q: Independent) -> Array:
     p_base = p.base_dist.to_event(p.reinterpreted_batch_ndims - shared)
     q_base = q.base_dist.to_event(q.reinterpreted_batch_ndims - shared)
     return sum_rightmost(kl_divergence(p_base, q_base), shared)
+
+
+@kl_divergence.register(MaskedDistribution, MaskedDistribution)
+def _kl_masked_masked(p: MaskedDistribution, q: MaskedDistribution) -> Array:
+    # where either of the log densities does not count, neither does their difference
+    if p._mask is False or q._mask is False:
+        return jnp.zeros(jnp.broadcast_shapes(p.batch_shape, q.batch_shape))
+    kl = kl_divergence(p.base_dist, q.base_dist)
+    return kl if p._mask is True and q._mask is True else jnp.where(jnp.logical_and(p._mask, q._mask), kl, 0.0)
 
 
 @kl_divergence.register(Delta, Distribution)

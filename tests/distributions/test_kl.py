@@ -18,6 +18,7 @@ from tests.helpers.distributions import CASES, Case
 
 P = dist.Normal(np.array([0.0, 1.0, 2.0]), 1.0)
 Q = dist.Normal(0.5, 2.0)
+MASK = np.array([True, False, True])
 EXACT = np.log(2.0) + (1 + np.array([0.25, 0.25, 2.25])) / 8 - 0.5
 
 
@@ -41,6 +42,10 @@ def test_normal() -> None:
         (P.to_event(1), Q.expand((3,)).to_event(1), EXACT.sum()),
         (P.expand((2, 3)).to_event(1).to_event(1), Q.expand((2, 3)).to_event(2), 2 * EXACT.sum()),
         (dist.LogNormal(P.loc, 1.0), dist.LogNormal(0.5, 2.0), EXACT),
+        (P.mask(MASK), Q.mask(MASK), EXACT * MASK),
+        (P.mask(MASK), dist.MaskedDistribution(Q, True), EXACT * MASK),
+        (dist.MaskedDistribution(P, True), dist.MaskedDistribution(Q, True), EXACT),
+        (P.mask(False), Q.mask(MASK), np.zeros(3)),
         (dist.Delta(1.0, 2.0), Q, 2.0 - Q.log_prob(1.0)),
         (dist.Delta(np.ones(3), event_dim=1), Q.expand((3,)).to_event(1), -3 * Q.log_prob(1.0)),
         (dist.Delta(1.0), Q.expand((2,)), -Q.log_prob(np.ones(2))),

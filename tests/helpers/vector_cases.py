@@ -198,7 +198,6 @@ VECTOR_CASES = [
         )
         for more, static, lacks in [
             ({"adj_matrix": [PATH, 1 - np.eye(4)]}, {}, frozenset()),
-            ({}, {"adj_matrix": PATH}, frozenset({"infer_shapes"})),
             ({}, {"adj_matrix": ss.csr_matrix(PATH), "is_sparse": True}, frozenset({"infer_shapes"})),
         ]
     ),
@@ -212,18 +211,11 @@ VECTOR_CASES = [
         ),
         _matrix_normal,
     ),
-    *(
-        Case(
-            dist.Wishart,
-            batch(concentration=[2.5, 9.0], **{name: matrices}),
-            lambda nu, matrix, scale=scale: st.wishart(nu, scale(matrix)),
-            marginals=lambda nu, matrix, scale=scale: [st.chi2(nu, 0, scale(matrix)[0, 0])],
-        )
-        for name, matrices, scale in [
-            ("scale_matrix", SQUARES, np.asarray),
-            ("rate_matrix", SQUARES, np.linalg.inv),
-            ("scale_tril", TRIANGLES, lambda factor: factor @ factor.T),
-        ]
+    Case(
+        dist.Wishart,
+        batch(concentration=[2.5, 9.0], scale_matrix=SQUARES),
+        st.wishart,
+        marginals=lambda nu, scale: [st.chi2(nu, 0, scale[0, 0])],
     ),
     Case(
         dist.InverseWishart,

@@ -113,9 +113,10 @@ class ExpandedDistribution(Wrapper):
         return jnp.broadcast_to(super().entropy(), self.batch_shape)
 
     def enumerate_support(self, expand: bool = True) -> Array:
-        values = super().enumerate_support(expand=False)  # (n,) + ones + event
-        n = np.shape(values)[0]
-        values = jnp.reshape(values, (n,) + (1,) * len(self.batch_shape) + self.event_shape)
+        values = super().enumerate_support(expand=False)  # (n,) + ones, or the batch of the base, + event
+        n, *rest = np.shape(values)
+        new_dims = len(self.batch_shape) + self.event_dim - len(rest)
+        values = jnp.reshape(values, (n, *[1] * new_dims, *rest))
         return jnp.broadcast_to(values, (n, *self.batch_shape, *self.event_shape)) if expand else values
 
 

@@ -23,6 +23,11 @@ class _MixtureBase(Distribution):
     _mixture_size: int
 
     @property
+    def has_rsample(self) -> bool:
+        """No: the choice of a component is not differentiable."""
+        return False
+
+    @property
     def mixture_size(self) -> int:
         """The number of components."""
         return self._mixture_size

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax, random
 
 from numpyro._typing import Array, ArrayLike, Key, Shape
 from numpyro.distributions import constraints
+from numpyro.distributions.batch_util import _insert, _replace, leading_shape, with_leading_shape
 from numpyro.distributions.distribution import Distribution
 from numpyro.distributions.mixtures.base import _MixtureBase, check_mixing
 
@@ -149,3 +151,20 @@ class MixtureGeneral(_MixtureBase):
         # whether all components of an event lie inside
         axes = tuple(range(d.support.event_dim - d.event_dim, 0))
         return jnp.where(jnp.all(inside, axes) if axes else inside, log_density, -jnp.inf)
+
+
+@leading_shape.register
+def _leading_shape_of_mixture(d: MixtureGeneral) -> Shape:
+    return max((leading_shape(part) for part in (d._mixing_distribution, *d._component_distributions)), key=len)
+
+
+@with_leading_shape.register
+def _mixture_with_leading_shape(d: MixtureGeneral, lead: Shape, pad: int) -> Any:
+    rank = pad + len(d.batch_shape)
+    parts = [
+        with_leading_shape(part, lead, rank - len(part.batch_shape))
+        for part in (d._mixing_distribution, *d._component_distributions)
+    ]
+    support = jax.tree_util.tree_map(lambda bound: _insert(bound, lead, rank + d.event_dim), d._support)
+    fields = {"_mixing_distribution": parts[0], "_component_distributions": parts[1:], "_support": support}
+    return _replace(d, lead + (1,) * pad + d.batch_shape, fields)

@@ -12,6 +12,7 @@ from numpyro._errors import UsageError
 from numpyro._typing import Array, ArrayLike, Key, Shape
 from numpyro.distributions import constraints
 from numpyro.distributions._validation import concrete
+from numpyro.distributions.batch_util import _replace, leading_shape, with_leading_shape
 from numpyro.distributions.constraints import ParameterFreeConstraint
 from numpyro.distributions.distribution import Distribution
 from numpyro.distributions.mixtures.base import _MixtureBase, check_mixing
@@ -139,3 +140,19 @@ def _elementary(support: Any) -> Any:
     while isinstance(support, constraints._IndependentConstraint):
         support = support.base_constraint
     return support
+
+
+@leading_shape.register
+def _leading_shape_of_mixture(d: MixtureSameFamily) -> Shape:
+    return max(leading_shape(d._mixing_distribution), leading_shape(d._component_distribution), key=len)
+
+
+@with_leading_shape.register
+def _mixture_with_leading_shape(d: MixtureSameFamily, lead: Shape, pad: int) -> Any:
+    rank = pad + len(d.batch_shape)
+    mixing, components = d._mixing_distribution, d._component_distribution
+    fields = {
+        "_mixing_distribution": with_leading_shape(mixing, lead, rank - len(mixing.batch_shape)),
+        "_component_distribution": with_leading_shape(components, lead, rank + 1 - len(components.batch_shape)),
+    }
+    return _replace(d, lead + (1,) * pad + d.batch_shape, fields)

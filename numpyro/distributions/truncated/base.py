@@ -16,7 +16,7 @@ from numpyro.distributions._shapes import promote_shapes
 from numpyro.distributions._validation import check_key, concrete, validate_sample
 from numpyro.distributions.distribution import Distribution
 from numpyro.distributions.truncated import interval
-from numpyro.distributions.truncated.families import standardize
+from numpyro.distributions.truncated.families import standard_points, standardize
 from numpyro.distributions.truncated.standard import Standard
 
 
@@ -66,10 +66,7 @@ class Truncated(Distribution):
     def _interval(self, *values: ArrayLike) -> tuple[Standard, Any, list[Array], Any]:
         """Standard distribution, shape parameter, standardised low, high and values in one shape, and scale."""
         family, theta, loc, scale = standardize(self.base_dist)
-        points = [(jnp.asarray(point) - loc) / scale for point in (self.low, self.high, *values)]
-        dtype = jnp.result_type(float, *points)
-        points = list(jnp.broadcast_arrays(*points))
-        return family, theta, [point.astype(dtype) for point in points], scale
+        return family, theta, standard_points(loc, scale, self.low, self.high, *values), scale
 
     def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
         check_key(self, key)

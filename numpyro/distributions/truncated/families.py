@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
+from jax import lax
 
+from numpyro._typing import Array, ArrayLike
 from numpyro.distributions.continuous import Cauchy, Gamma, Laplace, Logistic, Normal, SoftLaplace, StudentT
 from numpyro.distributions.truncated.standard import (
     Standard,
@@ -29,6 +32,20 @@ _STANDARDS: dict[type, Standard] = {
 }
 SYMMETRIC = (Cauchy, Laplace, Logistic, Normal, SoftLaplace, StudentT)
 ALL = tuple(_STANDARDS)
+
+
+def standard_points(loc: Any, scale: Any, *points: ArrayLike) -> list[Array]:
+    """``(point - loc) / scale`` for points of one shape; the infinite ones as they are, without derivatives."""
+
+    def standard(point: Any) -> Any:
+        if isinstance(point, float) and np.isinf(point):
+            return point
+        finite = lax.is_finite(jnp.asarray(point, jnp.result_type(float, point)))
+        return jnp.where(finite, (jnp.where(finite, point, 0) - loc) / scale, point)
+
+    standards = [standard(point) for point in points]
+    dtype = jnp.result_type(float, *standards)
+    return [point.astype(dtype) for point in jnp.broadcast_arrays(*standards)]
 
 
 def standardize(d: Any) -> tuple[Standard, Any, Any, Any]:

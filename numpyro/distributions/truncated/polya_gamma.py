@@ -39,9 +39,7 @@ class TruncatedPolyaGamma(Distribution):
     arg_constraints = {}
     truncation_point: ClassVar[float] = 2.5
     num_log_prob_terms: ClassVar[int] = 7
-    num_gamma_variates: ClassVar[int] = (
-        8  # of the sum of gamma variables that approximates a draw; draws here are exact
-    )
+    num_gamma_variates: ClassVar[int] = 8  # of a sum that approximates a draw; draws here are by exact inversion
     support = constraints.interval(0.0, truncation_point)
 
     def __init__(self, batch_shape: Shape = (), *, validate_args: bool | None = None) -> None:

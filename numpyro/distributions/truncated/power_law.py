@@ -18,9 +18,10 @@ class DoublyTruncatedPowerLaw(Distribution):
 
     .. math:: p(x) = \frac{x^\alpha}{\int_a^b t^\alpha dt}, \quad a \le x \le b
 
-    For :math:`\alpha = -1` the logarithm of :math:`x` is uniform. With :math:`\beta = \alpha + 1`, :math:`t = \log(b/a)`
-    and the bound :math:`c` where the density times :math:`x` is larger (:math:`b` for :math:`\beta \ge 0`, else
-    :math:`a`) the integral is :math:`c^\beta\, t\, h(|\beta| t)` with :math:`h(v) = (1 - e^{-v}) / v`.
+    For :math:`\alpha = -1` the logarithm of :math:`x` is uniform. With :math:`\beta = \alpha + 1`,
+    :math:`t = \log(b/a)` and the bound :math:`c` where the density times :math:`x` is larger (:math:`b` for
+    :math:`\beta \ge 0`, else :math:`a`) the integral is :math:`c^\beta\, t\, h(|\beta| t)` with
+    :math:`h(v) = (1 - e^{-v}) / v`.
 
     :param alpha: exponent :math:`\alpha`.
     :param low: lower bound :math:`a > 0`.
@@ -134,8 +135,8 @@ class LowerTruncatedPowerLaw(Distribution):
     def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
         check_key(self, key)
         draws = jnp.exp(random.exponential(key, sample_shape + self.batch_shape) / -(self.alpha + 1)) * self.low
-        # the support is open, and a power of the smallest step above 1 may round to 1
-        return jnp.maximum(draws, jnp.nextafter(jnp.asarray(self.low, draws.dtype), jnp.inf))
+        # the support is open, and a power of a number close to 1 may round to 1
+        return jnp.maximum(draws, (1 + float(jnp.finfo(draws.dtype).eps)) * self.low)
 
     @validate_sample
     def log_prob(self, value: ArrayLike) -> Array:

@@ -2,7 +2,8 @@ r"""Standard distributions, of location 0 and scale 1, as truncation needs them:
 
 A truncated density is the density over the mass :math:`Z` between the bounds. Far in a tail both underflow, or cancel.
 So all is measured against the density at a point :math:`r` between the bounds, the *reference*, where it is largest:
-:math:`\log f(z) - \log f(r)` and :math:`\log M`, :math:`M = Z / f(r) = \int_a^b f(t) / f(r)\, dt`, are of moderate size.
+:math:`\log f(z) - \log f(r)` and :math:`\log M` with :math:`M = Z / f(r) = \int_a^b f(t) / f(r)\, dt` are of moderate
+size.
 """
 
 from __future__ import annotations

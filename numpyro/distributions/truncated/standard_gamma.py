@@ -103,7 +103,7 @@ def _upper_fraction(theta: Array, z: Array) -> Array:
     Reference: NIST Digital Library of Mathematical Functions, 8.9.2.
     """
 
-    def step(state: tuple[Array, ...]) -> tuple[Array, ...]:
+    def step(state: tuple[Array, Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array, Array]:
         n, value, c, d, _ = state
         numerator, denominator = -n * (n - theta), z + 2 * n + 1 - theta
         d = 1 / (denominator + numerator * d)

@@ -26,29 +26,34 @@ class StandardStudentT(Symmetric):
         root = jnp.sqrt(theta)
         return 0.5 * (theta + 1) * (log1p_square(r / root) - log1p_square(z / root))
 
-    def log_sf(self, theta: Any, z: Array) -> Array:
-        log_tail = self._log_upper_tail(theta, jnp.abs(z))
-        return jnp.where(z > 0, log_tail, jnp.log1p(-jnp.exp(log_tail)))
+    def log_parts(self, theta: Any, z: Array) -> tuple[Array, Array]:
+        r"""For :math:`z \ge 0` the logarithms of twice the mass between 0 and ``z``, and of twice that above.
 
-    def _log_upper_tail(self, theta: Any, z: Array) -> Array:
-        """The logarithm of ``I_x(theta / 2, 1 / 2) / 2`` with ``x = 1 / (1 + z**2 / theta)``."""
-        a = 0.5 * theta
+        The latter is :math:`I_x(\nu / 2, 1 / 2)` with :math:`x = 1 / (1 + z^2 / \nu)`, the former its complement
+        :math:`I_{1 - x}(1 / 2, \nu / 2)`; the continued fraction gives the smaller.
+        """
+        theta, z = jnp.broadcast_arrays(theta, z)
+        a, half = 0.5 * theta, jnp.full_like(z, 0.5)
         log_inverse = log1p_square(z / jnp.sqrt(theta))  # -log x
-        x = jnp.exp(-log_inverse)
-        is_tail = x < (a + 1) / (a + 2.5)  # where the fraction converges
-        log_rest = jnp.where(is_tail, log1mexp(-jnp.where(is_tail, log_inverse, 1.0)), -1.0)
-        fraction = _beta_fraction(a, jnp.full_like(a, 0.5), jnp.where(is_tail, x, 0.0))
-        tail = -a * log_inverse + 0.5 * log_rest - jnp.log(a) - betaln(a, 0.5) + jnp.log(fraction)
-        # the complement is the smaller part of the integral
-        center = jnp.log1p(-betainc(0.5, a, jnp.where(is_tail, 0.0, -jnp.expm1(-log_inverse))))
-        return jnp.where(is_tail, tail, center) - LOG_TWO
+        x, rest = jnp.exp(-log_inverse), -jnp.expm1(-log_inverse)
+        is_tail = x < (a + 1) / (a + 2.5)  # where the fraction converges fast
+        p, q, t = jnp.where(is_tail, a, half), jnp.where(is_tail, half, a), jnp.where(is_tail, x, rest)
+        log_powers = -a * log_inverse + 0.5 * jnp.log(rest)
+        log_part = log_powers - jnp.log(p) - betaln(a, 0.5) + jnp.log(_beta_fraction(p, q, t))
+        log_part = jnp.minimum(log_part, 0)
+        log_other = log1mexp(log_part)
+        return jnp.where(is_tail, log_other, log_part), jnp.where(is_tail, log_part, log_other)
+
+    def log_sf(self, theta: Any, z: Array) -> Array:
+        log_tail = self.log_parts(theta, jnp.abs(z))[1] - LOG_TWO
+        return jnp.where(z > 0, log_tail, jnp.log1p(-jnp.exp(log_tail)))
 
     def upper_quantile(self, theta: Any, log_upper: Array) -> Array:
         theta, target = jnp.broadcast_arrays(theta, log_upper)
 
         def excess(log_z: Array) -> tuple[Array, Array]:
             z = jnp.exp(log_z)
-            log_tail = self._log_upper_tail(theta, z)
+            log_tail = self.log_parts(theta, z)[1] - LOG_TWO
             return target - log_tail, jnp.exp(log_z + self.log_pdf(theta, z) - log_tail)
 
         limits = jnp.finfo(target.dtype)
@@ -61,23 +66,17 @@ class StandardStudentT(Symmetric):
 
     def upper_log_mass(self, theta: Any, a: Array, b: Array) -> Array:
         above = jnp.maximum(a, 0)
-        log_density = self.log_pdf(theta, above)
-        log_tail = self._log_upper_tail(theta, above)
-        difference = log_tail - log_density + log1mexp(self._log_upper_tail(theta, b) - log_tail)
+        halves, tails = self.log_parts(theta, jnp.stack([jnp.abs(a), b]))
+        difference = tails[0] - LOG_TWO - self.log_pdf(theta, above) + log1mexp(tails[1] - tails[0])
         steepness = (theta + 1) * above / (theta + above * above) + 2 / jnp.sqrt(theta + above * above) + 1
         is_narrow = (b - above) * steepness < 1
         narrow = self.narrow_log_mass(theta, jnp.where(is_narrow, above, 0.0), jnp.where(is_narrow, b, 1.0), above)
-        around = jnp.log(self._half_mass(theta, b) + self._half_mass(theta, a)) - self.log_pdf(theta, jnp.zeros_like(a))
+        around = jnp.logaddexp(halves[0], halves[1]) - LOG_TWO - self.log_pdf(theta, jnp.zeros_like(a))
         return jnp.where(a < 0, around, jnp.where(is_narrow, narrow, difference))
-
-    def _half_mass(self, theta: Any, z: Array) -> Array:
-        """The mass between 0 and ``z``."""
-        x = -jnp.expm1(-log1p_square(z / jnp.sqrt(theta)))
-        return 0.5 * betainc(0.5, 0.5 * theta, x)
 
     def drift(self, theta: Any, z: Array) -> Array:
         # d/dtheta of I_x(theta / 2, 1 / 2) / 2 over the density; where both underflow a quantile hardly moves
-        size = jnp.maximum(jnp.abs(z), jnp.finfo(z.dtype).tiny ** 0.25)
+        size = jnp.maximum(jnp.abs(z), float(jnp.finfo(z.dtype).tiny) ** 0.25)
 
         def tail(theta: Array) -> Array:
             x = jnp.exp(-log1p_square(size / jnp.sqrt(theta)))
