@@ -45,7 +45,11 @@ class StandardStudentT(Symmetric):
         return jnp.where(is_tail, log_other, log_part), jnp.where(is_tail, log_part, log_other)
 
     def log_sf(self, theta: Any, z: Array) -> Array:
-        log_tail = self.log_parts(theta, jnp.abs(z))[1] - LOG_TWO
+        return self._log_mass_beyond(z, self.log_parts(theta, jnp.abs(z))[1])
+
+    def _log_mass_beyond(self, z: Array, log_tail: Array) -> Array:
+        """``log_sf`` at ``z`` from twice the tail beyond ``|z|``."""
+        log_tail = log_tail - LOG_TWO
         return jnp.where(z > 0, log_tail, jnp.log1p(-jnp.exp(log_tail)))
 
     def upper_quantile(self, theta: Any, log_upper: Array) -> Array:
@@ -64,15 +68,22 @@ class StandardStudentT(Symmetric):
         root = _increasing_root(excess, low, high, jnp.clip(far, -1.0, high - 1))
         return jnp.where(target < -LOG_TWO, jnp.exp(root), 0.0)
 
-    def upper_log_mass(self, theta: Any, a: Array, b: Array) -> Array:
-        above = jnp.maximum(a, 0)
-        halves, tails = self.log_parts(theta, jnp.stack([jnp.abs(a), b]))
-        difference = tails[0] - LOG_TWO - self.log_pdf(theta, above) + log1mexp(tails[1] - tails[0])
+    def masses(self, theta: Any, a: Array, b: Array, r: Array) -> tuple[Array, Array, Array]:
+        halves, tails = self.log_parts(theta, jnp.stack([jnp.abs(a), jnp.abs(b)]))
+        mirrored = a + b < 0
+        low, high = jnp.where(mirrored, -b, a), jnp.where(mirrored, -a, b)
+        near, far = jnp.where(mirrored, tails[1], tails[0]), jnp.where(mirrored, tails[0], tails[1])
+        above = jnp.maximum(low, 0)
+        difference = near - LOG_TWO - self.log_pdf(theta, above) + log1mexp(far - near)
         steepness = (theta + 1) * above / (theta + above * above) + 2 / jnp.sqrt(theta + above * above) + 1
-        is_narrow = (b - above) * steepness < 1
-        narrow = self.narrow_log_mass(theta, jnp.where(is_narrow, above, 0.0), jnp.where(is_narrow, b, 1.0), above)
+        is_narrow = (high - above) * steepness < 1
+        narrow = self.narrow_log_mass(theta, jnp.where(is_narrow, above, 0.0), jnp.where(is_narrow, high, 1.0), above)
         around = jnp.logaddexp(halves[0], halves[1]) - LOG_TWO - self.log_pdf(theta, jnp.zeros_like(a))
-        return jnp.where(a < 0, around, jnp.where(is_narrow, narrow, difference))
+        log_mass = jnp.where(low < 0, around, jnp.where(is_narrow, narrow, difference))
+        return self._log_mass_beyond(-a, tails[0]), log_mass, self._log_mass_beyond(b, tails[1])
+
+    def log_mass(self, theta: Any, a: Array, b: Array, r: Array) -> Array:
+        return self.masses(theta, a, b, r)[1]
 
     def drift(self, theta: Any, z: Array) -> Array:
         # d/dtheta of I_x(theta / 2, 1 / 2) / 2 over the density; where both underflow a quantile hardly moves
