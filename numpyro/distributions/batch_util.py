@@ -87,9 +87,14 @@ def leading_shape(d: Distribution) -> Shape:
 @leading_shape.register(ExpandedDistribution)
 @leading_shape.register(Independent)
 @leading_shape.register(MaskedDistribution)
-@leading_shape.register(TransformedDistribution)
 def _leading_shape_of_base(d: Any) -> Shape:
     return leading_shape(d.base_dist)
+
+
+@leading_shape.register
+def _leading_shape_of_transformed(d: TransformedDistribution) -> Shape:
+    # families may have parameters that are those of a transform alone
+    return max(leading_shape(d.base_dist), leading_shape.dispatch(Distribution)(d), key=len)
 
 
 @leading_shape.register

@@ -215,6 +215,10 @@ def test_variance_of_a_state_space_model_has_the_shape_of_its_events() -> None:
     assert d.variance.shape == d.mean.shape == d.sample(KEY).shape == (3, 2, 4, 2)
     np.testing.assert_allclose(d.mean[0, 0], 0.5 ** np.arange(1, 5)[:, None] * [1, 2], rtol=1e-5)
     assert d.log_prob(np.zeros((5, 1, 1, 4, 2))).shape == (5, 3, 2)
+    made = jax.vmap(lambda start: dist.GaussianStateSpace(4, np.eye(2), np.eye(2), initial_value=start))(
+        np.ones((3, 2))
+    )
+    assert promote_batch_shape(made).log_prob(np.zeros((4, 2))).shape == (3,)
     assert dist.GaussianRandomWalk(np.ones((2, 3)), 4).variance.shape == (2, 3, 4)
 
 

@@ -107,6 +107,7 @@ class GaussianStateSpace(TransformedDistribution):
 
     @validate_sample
     def log_prob(self, value: ArrayLike, intermediates: list[Any] | None = None) -> Array:
+        value = broadcast_to(value, lax.broadcast_shapes(jnp.shape(value), self.shape()))
         # all steps at once
         noise = jnp.moveaxis(self.transforms[0]._inverse(value), -2, 0)
         squares = jnp.sum(jnp.square(whiten(self.scale_tril, noise)), (0, -1))
