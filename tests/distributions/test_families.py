@@ -21,6 +21,7 @@ from numpyro.distributions.batch_util import promote_batch_shape
 from tests.helpers.distributions import (
     CASES,
     QUANTILES,
+    RARER_CASES,
     Case,
     bounds,
     draws,
@@ -36,7 +37,11 @@ TOLERANCE = {"float32": 1e-4, "float64": 1e-8}
 both_precisions = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
 
-@pytest.fixture(params=CASES, ids=str, scope="module")
+def _marked(case: Case) -> Any:
+    return pytest.param(case, marks=pytest.mark.slow) if any(case is rarer for rarer in RARER_CASES) else case
+
+
+@pytest.fixture(params=[_marked(case) for case in CASES], ids=[str(case) for case in CASES], scope="module")
 def case(request: pytest.FixtureRequest) -> Case:
     return request.param
 

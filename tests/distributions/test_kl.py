@@ -14,7 +14,7 @@ import pytest
 import numpyro.distributions as dist
 from numpyro.distributions import transforms
 from numpyro.distributions.kl import KLDivergence, kl_divergence
-from tests.helpers.distributions import CASES, Case
+from tests.helpers.distributions import CASES, RARER_CASES, Case
 
 P = dist.Normal(np.array([0.0, 1.0, 2.0]), 1.0)
 Q = dist.Normal(0.5, 2.0)
@@ -80,10 +80,12 @@ def test_the_closest_rule_is_chosen() -> None:
     assert kl(Q, dist.Exponential(1.0)) == "any"
 
 
-def pairs() -> list[tuple[Case, Case]]:
-    """Cases of the families between which there is a rule of their own."""
+def pairs() -> list[Any]:
+    """Cases of the families between which there is a rule of their own; those of rarer families are slow."""
     rules = kl_divergence.rules
-    return [(p, q) for p in CASES for q in CASES if (type(p.example), type(q.example)) in rules]
+    found = [(p, q) for p in CASES for q in CASES if (type(p.example), type(q.example)) in rules]
+    rarer = {id(case) for case in RARER_CASES}
+    return [pytest.param(*pair, marks=pytest.mark.slow) if {*map(id, pair)} & rarer else pair for pair in found]
 
 
 @pytest.mark.parametrize(("p", "q"), pairs(), ids=lambda case: str(case))

@@ -15,6 +15,8 @@ import scipy.stats as st
 import numpyro.distributions as dist
 from tests.helpers.distributions import precision
 
+pytestmark = pytest.mark.slow
+
 INF = np.inf
 FAMILIES = {
     "normal": (dist.Normal(0.0, 1.0), st.norm),

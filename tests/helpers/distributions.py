@@ -27,6 +27,9 @@ from tests.helpers.count_cases import COUNT_CASES
 from tests.helpers.derived_cases import DERIVED_CASES
 from tests.helpers.vector_cases import VECTOR_CASES
 
+# Families that fewer models use: their lines take long together, and run with the slow tests.
+RARER_CASES = [*ANGLE_CASES, *CONTINUOUS_CASES, *COUNT_CASES, *DERIVED_CASES, *VECTOR_CASES]
+
 DRAWS = 4000
 POINTS = 20
 # No round numbers, so that none is at a step of a discrete distribution, where rounding decides.
