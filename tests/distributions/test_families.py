@@ -316,7 +316,7 @@ def test_survives_pytrees_pickles_and_copies(case: Case) -> None:
     ):
         assert type(same) is type(d)
         assert (same.batch_shape, same.event_shape) == (d.batch_shape, d.event_shape)
-        np.testing.assert_allclose(same.log_prob(points), expected, rtol=1e-6)
+        close(same.log_prob(points), expected, case, "float32")  # jit rounds parameters to single precision
         assert repr(same.support) == repr(d.support)
 
 
