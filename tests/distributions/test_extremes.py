@@ -254,8 +254,7 @@ def test_categorical_of_impossible_categories():
 def test_dirichlet_at_the_faces():
     d = dist.Dirichlet(np.array([1.0, 1.0, 2.0], np.float32))
     x = np.array([[0.0, 0.5, 0.5], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [-0.1, 0.6, 0.5]], np.float32)
-    expected = np.log(6 * x[:, 2].clip(0))
-    expected[3] = -INF
+    expected = np.array([np.log(3), -INF, np.log(6), -INF])
     np.testing.assert_allclose(jax.jit(d.log_prob)(x), expected, rtol=1e-6)
     gradient = jax.grad(lambda x: dist.Dirichlet(np.array([1.0, 1.0, 2.0])).log_prob(x))(x[0])
     np.testing.assert_allclose(gradient, [0, 0, 2])

@@ -29,8 +29,8 @@ class MixtureSameFamily(_MixtureBase):
     >>> import numpy as np, numpyro.distributions as dist
     >>> weights, components = dist.Categorical(np.array([0.3, 0.7])), dist.Normal(np.array([-1.0, 1.0]), 0.5)
     >>> d = MixtureSameFamily(weights, components)
-    >>> d.batch_shape, float(d.mean.round(2))
-    ((), 0.4000000059604645)
+    >>> d.batch_shape, f"{d.mean:.2f}"
+    ((), '0.40')
     """
 
     __module__ = "numpyro.distributions.mixtures"
