@@ -88,6 +88,10 @@ class AsymmetricLaplace(_TwoSidedExponential):
     :param loc: centre :math:`\mu`, where the density is largest.
     :param scale: :math:`\sigma > 0`.
     :param asymmetry: :math:`\kappa > 0`; above 1 the left tail is the longer one.
+    :support: :math:`x \in \mathbb{R}`
+
+    **Reference:** S. Kotz, T. J. Kozubowski, K. Podgórski (2001), "The Laplace Distribution and Generalizations",
+    chapter 3.
     """
 
     __module__ = "numpyro.distributions.continuous"
@@ -124,8 +128,9 @@ class AsymmetricLaplaceQuantile(_TwoSidedExponential):
     :param loc: centre :math:`\mu`; a draw is below it with probability :math:`q`.
     :param scale: :math:`\sigma > 0`.
     :param quantile: :math:`q`, in the open unit interval.
+    :support: :math:`x \in \mathbb{R}`
 
-    Source: K. Yu and R. A. Moyeed (2001), "Bayesian quantile regression".
+    **Reference:** K. Yu and R. A. Moyeed (2001), "Bayesian quantile regression".
     """
 
     __module__ = "numpyro.distributions.continuous"

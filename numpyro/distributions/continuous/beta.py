@@ -26,6 +26,10 @@ class Beta(Distribution):
 
     :param concentration1: :math:`a > 0`, which draws towards 1.
     :param concentration0: :math:`b > 0`, which draws towards 0.
+    :support: :math:`0 \le x \le 1`
+
+    **Reference:** N. L. Johnson, S. Kotz, N. Balakrishnan (1995), "Continuous Univariate Distributions", volume 2,
+    chapter 25.
     """
 
     __module__ = "numpyro.distributions.continuous"
@@ -81,10 +85,15 @@ class Beta(Distribution):
 class BetaProportion(Beta):
     r"""The beta distribution by its mean and its total concentration.
 
+    .. math:: p(x) = \frac{x^{\mu\kappa - 1} (1 - x)^{(1 - \mu)\kappa - 1}}{B(\mu\kappa,\, (1 - \mu)\kappa)}
+
     It is the beta distribution with :math:`a = \mu\kappa` and :math:`b = (1 - \mu)\kappa`.
 
     :param mean: :math:`\mu`, in the open unit interval.
     :param concentration: :math:`\kappa > 0`; the variance is :math:`\mu (1 - \mu) / (\kappa + 1)`.
+    :support: :math:`0 \le x \le 1`
+
+    **Reference:** S. Ferrari, F. Cribari-Neto (2004), "Beta regression for modelling rates and proportions".
     """
 
     __module__ = "numpyro.distributions.continuous"

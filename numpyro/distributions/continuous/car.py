@@ -27,7 +27,8 @@ from numpyro.ops.linalg import add_diag, tri_logabsdet
 class CAR(Distribution):
     r"""The conditional autoregressive distribution: each node is normal around the mean of its neighbours.
 
-    .. math:: x \sim \mathcal{N}\bigl(\mu, [\tau (D - \rho W)]^{-1}\bigr)
+    .. math:: x \sim \mathcal{N}\bigl(\mu, Q^{-1}\bigr), \quad Q = \tau (D - \rho W), \quad
+        p(x) = (2\pi)^{-n/2} \det(Q)^{1/2} \exp\bigl(-\tfrac12 (x - \mu)^\top Q (x - \mu)\bigr)
 
     where :math:`D` is the diagonal matrix of the sums of the rows of :math:`W`.
 
@@ -38,6 +39,7 @@ class CAR(Distribution):
         ``(..., n, n)``, or for ``is_sparse`` a matrix of ``scipy.sparse`` or one concrete array.
     :param is_sparse: whether to go through the edges one by one, in :math:`O(\text{edges})`, instead of multiplying by
         a matrix.
+    :support: :math:`x \in \mathbb{R}^n`
     :raises ValueError: when shapes do not agree, :math:`W` is not symmetric, or a node has no neighbours.
 
     Where :math:`W` is concrete, the determinant takes :math:`O(n)` by the eigenvalues :math:`\lambda` of
@@ -45,7 +47,8 @@ class CAR(Distribution):
     :math:`\log\det(D - \rho W) = \sum_i \log d_i + \log(1 - \rho\lambda_i)`. A traced one costs a Cholesky
     factorisation every time.
 
-    Source: X. Jin, B. P. Carlin, S. Banerjee (2005), "Generalized hierarchical multivariate CAR models for areal data".
+    **Reference:** X. Jin, B. P. Carlin, S. Banerjee (2005), "Generalized hierarchical multivariate CAR models for areal
+    data".
     """
 
     __module__ = "numpyro.distributions.continuous"

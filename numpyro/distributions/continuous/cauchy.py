@@ -25,6 +25,10 @@ class Cauchy(Distribution):
 
     :param loc: median :math:`x_0`.
     :param scale: half the width at half the maximum, :math:`\gamma > 0`.
+    :support: :math:`x \in \mathbb{R}`
+
+    **Reference:** N. L. Johnson, S. Kotz, N. Balakrishnan (1994), "Continuous Univariate Distributions", volume 1,
+    chapter 16.
     """
 
     __module__ = "numpyro.distributions.continuous"
@@ -80,6 +84,9 @@ class HalfCauchy(Distribution):
     .. math:: p(x) = \frac{2}{\pi\gamma\,(1 + (x/\gamma)^2)}, \quad x > 0
 
     :param scale: median :math:`\gamma > 0`.
+    :support: :math:`x > 0`
+
+    **Reference:** A. Gelman (2006), "Prior distributions for variance parameters in hierarchical models".
     """
 
     __module__ = "numpyro.distributions.continuous"

@@ -40,9 +40,10 @@ class CirculantNormal(TransformedDistribution):
     :param covariance_row: first row :math:`c` of the covariance, of shape ``(..., n)``.
     :param covariance_rfft: its real Fourier transform, the first :math:`\lfloor n/2 \rfloor + 1` eigenvalues, positive.
         Exactly one of the two is to be given.
+    :support: :math:`x \in \mathbb{R}^n`
     :raises ValueError: when none or both of the two are given, or the shapes do not agree.
 
-    Source: A. T. A. Wood and G. Chan (1994), "Simulation of stationary Gaussian processes in [0, 1]^d".
+    **Reference:** A. T. A. Wood and G. Chan (1994), "Simulation of stationary Gaussian processes in [0, 1]^d".
     """
 
     __module__ = "numpyro.distributions.continuous"

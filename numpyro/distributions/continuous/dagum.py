@@ -27,6 +27,9 @@ class Dagum(Distribution):
     :param concentration: :math:`p > 0`, which shapes the lower tail.
     :param sharpness: :math:`a > 0`; moments of this order and above are infinite.
     :param scale: :math:`b > 0`.
+    :support: :math:`x > 0`
+
+    **Reference:** C. Dagum (1977), "A new model of personal income distribution: specification and estimation".
     """
 
     __module__ = "numpyro.distributions.continuous"

@@ -23,7 +23,11 @@ class Dirichlet(Distribution):
     .. math:: p(x) = \frac{\Gamma(\sum_i \alpha_i)}{\prod_i \Gamma(\alpha_i)} \prod_i x_i^{\alpha_i - 1}
 
     :param concentration: :math:`\alpha > 0`, of shape ``batch_shape + event_shape`` with one event dimension.
+    :support: :math:`x_i \ge 0`, :math:`\sum_i x_i = 1`
     :raises ValueError: when ``concentration`` is a scalar.
+
+    **Reference:** S. Kotz, N. Balakrishnan, N. L. Johnson (2000), "Continuous Multivariate Distributions", volume 1,
+    chapter 49.
     """
 
     __module__ = "numpyro.distributions.continuous"

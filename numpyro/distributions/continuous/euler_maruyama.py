@@ -32,10 +32,11 @@ class EulerMaruyama(Distribution):
         state, of the event shape of ``init_dist``, and one time, a scalar.
     :param init_dist: the distribution of the state at the first time. An event has the shape ``(n,)`` followed by its
         event shape.
+    :support: :math:`x \in \mathbb{R}^n`, each :math:`x_i` of the event shape of ``init_dist``
     :raises TypeError: when ``init_dist`` is no distribution.
     :raises ValueError: when ``t`` is a scalar.
 
-    Source: P. E. Kloeden and E. Platen (1992), "Numerical solution of stochastic differential equations".
+    **Reference:** P. E. Kloeden and E. Platen (1992), "Numerical solution of stochastic differential equations".
     """
 
     __module__ = "numpyro.distributions.continuous"

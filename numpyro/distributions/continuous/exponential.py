@@ -21,6 +21,10 @@ class Exponential(Distribution):
     .. math:: p(x) = \lambda e^{-\lambda x}, \quad x > 0
 
     :param rate: the inverse of the mean, :math:`\lambda > 0`.
+    :support: :math:`x > 0`
+
+    **Reference:** N. L. Johnson, S. Kotz, N. Balakrishnan (1994), "Continuous Univariate Distributions", volume 1,
+    chapter 19.
     """
 
     __module__ = "numpyro.distributions.continuous"

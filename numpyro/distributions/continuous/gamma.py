@@ -36,6 +36,10 @@ class Gamma(Distribution):
 
     :param concentration: shape :math:`\alpha > 0`.
     :param rate: inverse scale :math:`\beta > 0`.
+    :support: :math:`x > 0`
+
+    **Reference:** N. L. Johnson, S. Kotz, N. Balakrishnan (1994), "Continuous Univariate Distributions", volume 1,
+    chapter 17.
     """
 
     __module__ = "numpyro.distributions.continuous"
@@ -85,9 +89,15 @@ class Gamma(Distribution):
 class Chi2(Gamma):
     r"""The chi squared distribution: of a sum of squares of ``df`` standard normal variables.
 
+    .. math:: p(x) = \frac{x^{\nu/2 - 1} e^{-x/2}}{2^{\nu/2}\, \Gamma(\nu/2)}, \quad x > 0
+
     It is the gamma distribution of concentration :math:`\nu/2` and rate :math:`1/2`.
 
     :param df: degrees of freedom :math:`\nu > 0`.
+    :support: :math:`x > 0`
+
+    **Reference:** N. L. Johnson, S. Kotz, N. Balakrishnan (1994), "Continuous Univariate Distributions", volume 1,
+    chapter 18.
     """
 
     __module__ = "numpyro.distributions.continuous"
@@ -106,6 +116,10 @@ class InverseGamma(TransformedDistribution):
 
     :param concentration: shape :math:`\alpha > 0`.
     :param rate: scale :math:`\beta > 0` of the result, rate of the gamma distribution.
+    :support: :math:`x > 0`
+
+    **Reference:** A. Gelman, J. B. Carlin, H. S. Stern, D. B. Dunson, A. Vehtari, D. B. Rubin (2013), "Bayesian Data
+    Analysis", appendix A.
     """
 
     __module__ = "numpyro.distributions.continuous"

@@ -23,7 +23,10 @@ class GaussianRandomWalk(Distribution):
 
     :param scale: standard deviation :math:`\sigma > 0` of a step, of the batch shape.
     :param num_steps: how many steps :math:`n`, a positive integer: the size of an event.
+    :support: :math:`x \in \mathbb{R}^n`
     :raises ValueError: when ``num_steps`` is none.
+
+    **Reference:** J. Durbin, S. J. Koopman (2012), "Time Series Analysis by State Space Methods", chapter 2.
     """
 
     __module__ = "numpyro.distributions.continuous"

@@ -33,7 +33,10 @@ class GaussianStateSpace(TransformedDistribution):
     :param precision_matrix: its inverse.
     :param scale_tril: its lower Cholesky factor. Exactly one of the three is to be given.
     :param initial_value: the state :math:`x_0` before the first, of shape ``(..., d)``; default zero.
+    :support: :math:`x \in \mathbb{R}^{n \times d}`
     :raises ValueError: when none or several of the three are given, or the shapes do not agree.
+
+    **Reference:** J. Durbin, S. J. Koopman (2012), "Time Series Analysis by State Space Methods", chapter 3.
     """
 
     __module__ = "numpyro.distributions.continuous"

@@ -23,6 +23,9 @@ class Gompertz(Distribution):
 
     :param concentration: shape :math:`\eta > 0`.
     :param rate: inverse scale :math:`\beta > 0`.
+    :support: :math:`x > 0`
+
+    **Reference:** B. Gompertz (1825), "On the nature of the function expressive of the law of human mortality".
     """
 
     __module__ = "numpyro.distributions.continuous"

@@ -22,6 +22,10 @@ class Gumbel(Distribution):
 
     :param loc: mode :math:`\mu`.
     :param scale: scale :math:`\beta > 0`.
+    :support: :math:`x \in \mathbb{R}`
+
+    **Reference:** N. L. Johnson, S. Kotz, N. Balakrishnan (1995), "Continuous Univariate Distributions", volume 2,
+    chapter 22.
     """
 
     __module__ = "numpyro.distributions.continuous"

@@ -16,9 +16,13 @@ class HurdleGamma(HurdleProbs):
     .. math:: p(0) = g, \qquad
         p(x) = (1 - g) \frac{\beta^\alpha}{\Gamma(\alpha)} x^{\alpha - 1} e^{-\beta x}, \quad x > 0
 
-    :param gate: probability :math:`g` of zero.
+    :param gate: probability :math:`g` of zero, in the unit interval.
     :param concentration: shape :math:`\alpha > 0`.
     :param rate: inverse scale :math:`\beta > 0`.
+    :support: :math:`x \ge 0`
+
+    **Reference:** J. Aitchison (1955), "On the distribution of a positive random variable having a discrete probability
+    mass at the origin".
     """
 
     __module__ = "numpyro.distributions.continuous"
@@ -43,9 +47,13 @@ class HurdleLogNormal(HurdleProbs):
     .. math:: p(0) = g, \qquad
         p(x) = \frac{1 - g}{x \sigma\sqrt{2\pi}} \exp\Bigl(-\frac{(\log x-\mu)^2}{2\sigma^2}\Bigr), \quad x > 0
 
-    :param gate: probability :math:`g` of zero.
+    :param gate: probability :math:`g` of zero, in the unit interval.
     :param loc: mean :math:`\mu` of the logarithm.
     :param scale: standard deviation :math:`\sigma > 0` of the logarithm.
+    :support: :math:`x \ge 0`
+
+    **Reference:** J. Aitchison (1955), "On the distribution of a positive random variable having a discrete probability
+    mass at the origin".
     """
 
     __module__ = "numpyro.distributions.continuous"

@@ -40,7 +40,10 @@ class InverseWishartCholesky(CholeskyWishart):
     :param scale_matrix: :math:`\Psi`, of shape ``(..., p, p)``, positive definite.
     :param rate_matrix: :math:`\Psi^{-1}`, of the same shape.
     :param scale_tril: the lower Cholesky factor :math:`T`. Exactly one of the three is to be given.
+    :support: lower triangular :math:`L \in \mathbb{R}^{p \times p}` with a positive diagonal
     :raises ValueError: when none or several of the three are given, or they are not square.
+
+    **Reference:** T. W. Anderson (2003), "An Introduction to Multivariate Statistical Analysis", section 7.7.
     """
 
     __module__ = "numpyro.distributions.continuous"
@@ -124,7 +127,10 @@ class InverseWishart(TransformedDistribution):
     :param scale_matrix: :math:`\Psi`, of shape ``(..., p, p)``, positive definite.
     :param rate_matrix: :math:`\Psi^{-1}`, of the same shape.
     :param scale_tril: the lower Cholesky factor of :math:`\Psi`. Exactly one of the three is to be given.
+    :support: symmetric positive definite :math:`A \in \mathbb{R}^{p \times p}`
     :raises ValueError: when none or several of the three are given, or they are not square.
+
+    **Reference:** T. W. Anderson (2003), "An Introduction to Multivariate Statistical Analysis", section 7.7.
     """
 
     __module__ = "numpyro.distributions.continuous"

@@ -28,11 +28,13 @@ class Kumaraswamy(Distribution):
 
     :param concentration1: :math:`a > 0`, which draws towards 1.
     :param concentration0: :math:`b > 0`, which draws towards 0.
+    :support: :math:`0 \le x \le 1`
 
     ``KL_KUMARASWAMY_BETA_TAYLOR_ORDER`` sets how accurate the divergence from a beta distribution is: its one integral
     without a closed form is a sum over 8 nodes per unit. The default gives it to all digits of double precision.
 
-    Source: P. Kumaraswamy (1980), "A generalized probability density function for double-bounded random processes".
+    **Reference:** P. Kumaraswamy (1980), "A generalized probability density function for double-bounded random
+    processes".
     """
 
     __module__ = "numpyro.distributions.continuous"

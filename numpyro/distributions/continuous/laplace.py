@@ -21,6 +21,10 @@ class Laplace(Distribution):
 
     :param loc: centre :math:`\mu`.
     :param scale: mean distance from the centre, :math:`b > 0`.
+    :support: :math:`x \in \mathbb{R}`
+
+    **Reference:** N. L. Johnson, S. Kotz, N. Balakrishnan (1995), "Continuous Univariate Distributions", volume 2,
+    chapter 24.
     """
 
     __module__ = "numpyro.distributions.continuous"

@@ -24,6 +24,9 @@ class Levy(Distribution):
 
     :param loc: lower end :math:`\mu` of the support.
     :param scale: :math:`c > 0`.
+    :support: :math:`x > \mu`
+
+    **Reference:** J. P. Nolan (2020), "Univariate Stable Distributions", chapter 1.
     """
 
     __module__ = "numpyro.distributions.continuous"

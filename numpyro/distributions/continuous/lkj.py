@@ -20,7 +20,10 @@ from numpyro.ops.log_gamma import gammaln_ratio
 class LKJCholesky(Distribution):
     r"""The distribution of the lower Cholesky factor of a correlation matrix which has an :class:`LKJ` distribution.
 
-    .. math:: p(L) \propto \prod_{i=2}^{d} L_{ii}^{d - i + 2\eta - 2}
+    .. math:: p(L) = \prod_{i=2}^{d} L_{ii}^{d - i + 2\eta - 2} \prod_{k=1}^{d-1}
+        \frac{\Gamma\bigl(\eta + (d - 1)/2\bigr)}{\pi^{k/2}\, \Gamma\bigl(\eta + (d - 1 - k)/2\bigr)}
+
+    with respect to the elements below the diagonal.
 
     The rows are independent: the entries left of the diagonal in row :math:`i = k + 1` have a density
     proportional to :math:`(1 - |w|^2)^{b_k - 1}` in the unit ball of :math:`k` dimensions,
@@ -32,10 +35,11 @@ class LKJCholesky(Distribution):
         identity.
     :param sample_method: ``"onion"`` draws row by row as above; ``"cvine"`` draws partial correlations, column by
         column. Both are exact.
+    :support: lower triangular :math:`L` with a positive diagonal and rows of unit length
     :raises ValueError: when the dimension is below 2 or the method unknown.
 
-    Reference: D. Lewandowski, D. Kurowicka, H. Joe (2009), "Generating random correlation matrices based on vines and
-    extended onion method".
+    **Reference:** D. Lewandowski, D. Kurowicka, H. Joe (2009), "Generating random correlation matrices based on vines
+    and extended onion method".
     """
 
     __module__ = "numpyro.distributions.continuous"
@@ -117,15 +121,19 @@ def _with_diagonal(rows: Array, diagonal: Array) -> Array:
 class LKJ(TransformedDistribution):
     r"""The LKJ distribution over correlation matrices.
 
-    .. math:: p(C) \propto \det(C)^{\eta - 1}
+    .. math:: p(C) = \det(C)^{\eta - 1} \prod_{k=1}^{d-1}
+        \frac{\Gamma\bigl(\eta + (d - 1)/2\bigr)}{\pi^{k/2}\, \Gamma\bigl(\eta + (d - 1 - k)/2\bigr)}
+
+    with respect to the elements below the diagonal.
 
     :param dimension: number of rows :math:`d`, at least 2.
     :param concentration: :math:`\eta > 0`; for 1 the matrix is uniform, above 1 it is drawn to the identity.
     :param sample_method: ``"onion"`` or ``"cvine"``, as for :class:`LKJCholesky`.
+    :support: correlation matrices :math:`C`: symmetric, positive definite, :math:`C_{ii} = 1`
     :raises ValueError: when the dimension is below 2 or the method unknown.
 
-    Reference: D. Lewandowski, D. Kurowicka, H. Joe (2009), "Generating random correlation matrices based on vines and
-    extended onion method".
+    **Reference:** D. Lewandowski, D. Kurowicka, H. Joe (2009), "Generating random correlation matrices based on vines
+    and extended onion method".
     """
 
     __module__ = "numpyro.distributions.continuous"

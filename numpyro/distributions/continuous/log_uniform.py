@@ -26,6 +26,9 @@ class LogUniform(TransformedDistribution):
 
     :param low: lower end :math:`a > 0`.
     :param high: upper end :math:`b > a`.
+    :support: :math:`a \le x \le b`
+
+    **Reference:** R. W. Hamming (1970), "On the distribution of numbers".
     """
 
     __module__ = "numpyro.distributions.continuous"

@@ -23,6 +23,10 @@ class Logistic(Distribution):
 
     :param loc: centre :math:`\mu`.
     :param scale: scale :math:`s > 0`.
+    :support: :math:`x \in \mathbb{R}`
+
+    **Reference:** N. L. Johnson, S. Kotz, N. Balakrishnan (1995), "Continuous Univariate Distributions", volume 2,
+    chapter 23.
     """
 
     __module__ = "numpyro.distributions.continuous"

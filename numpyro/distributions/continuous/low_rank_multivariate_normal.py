@@ -25,6 +25,8 @@ from numpyro.ops.linalg import add_diag, tri_logabsdet
 class LowRankMultivariateNormal(Distribution):
     r"""The multivariate normal distribution of covariance :math:`\Sigma = W W^\top + D`, with :math:`D` diagonal.
 
+    .. math:: p(x) = (2\pi)^{-d/2} \det(\Sigma)^{-1/2} \exp\bigl(-\tfrac12 (x - \mu)^\top \Sigma^{-1} (x - \mu)\bigr)
+
     It is that of :math:`\mu + W z + D^{1/2} e` for standard normal :math:`z` and :math:`e`. A density costs
     :math:`O(d m^2)` instead of :math:`O(d^3)`, by the capacitance matrix :math:`C = 1 + W^\top D^{-1} W`:
 
@@ -34,7 +36,11 @@ class LowRankMultivariateNormal(Distribution):
     :param loc: mean :math:`\mu`, of shape ``(..., d)``.
     :param cov_factor: :math:`W`, of shape ``(..., d, m)``.
     :param cov_diag: the diagonal of :math:`D`, positive, of shape ``(..., d)``.
+    :support: :math:`x \in \mathbb{R}^d`
     :raises ValueError: when the shapes do not agree.
+
+    **Reference:** D. Bartholomew, M. Knott, I. Moustaki (2011), "Latent Variable Models and Factor Analysis", chapter
+    3.
     """
 
     __module__ = "numpyro.distributions.continuous"

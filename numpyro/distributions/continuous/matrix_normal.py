@@ -26,7 +26,10 @@ class MatrixNormal(Distribution):
     :param loc: mean :math:`M`, of shape ``(..., n, p)``.
     :param scale_tril_row: lower Cholesky factor :math:`A` of shape ``(..., n, n)``.
     :param scale_tril_column: lower Cholesky factor :math:`B` of shape ``(..., p, p)``.
+    :support: :math:`X \in \mathbb{R}^{n \times p}`
     :raises ValueError: when the shapes do not agree.
+
+    **Reference:** A. K. Gupta, D. K. Nagar (2000), "Matrix Variate Distributions", chapter 2.
     """
 
     __module__ = "numpyro.distributions.continuous"

@@ -36,7 +36,11 @@ class MultivariateNormal(Distribution):
     :param precision_matrix: :math:`\Sigma^{-1}`, of the same shape.
     :param scale_tril: lower triangular factor :math:`L` with a positive diagonal and :math:`L L^T = \Sigma`; the one
         that costs no factorisation. Exactly one of the three is to be given.
+    :support: :math:`x \in \mathbb{R}^d`
     :raises ValueError: when none or several of the three are given, or the shapes do not agree.
+
+    **Reference:** S. Kotz, N. Balakrishnan, N. L. Johnson (2000), "Continuous Multivariate Distributions", volume 1,
+    chapter 45.
     """
 
     __module__ = "numpyro.distributions.continuous"

@@ -32,10 +32,13 @@ class MultivariateStudentT(Distribution):
     :param df: degrees of freedom :math:`\nu > 0`.
     :param loc: centre :math:`\mu`, of shape ``(..., d)``, or a scalar for all dimensions; default 0.
     :param scale_tril: lower triangular factor :math:`L` with a positive diagonal, of shape ``(..., d, d)``.
+    :support: :math:`x \in \mathbb{R}^d`
     :raises ValueError: when ``scale_tril`` is not given, or the shapes do not agree.
 
     ``covariance_matrix`` and ``precision_matrix`` are :math:`L L^\top` and its inverse, of which the covariance is
     :math:`\nu / (\nu - 2)` times the former; ``variance`` has that factor.
+
+    **Reference:** S. Kotz, S. Nadarajah (2004), "Multivariate t Distributions and Their Applications", chapter 1.
     """
 
     __module__ = "numpyro.distributions.continuous"

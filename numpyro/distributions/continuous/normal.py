@@ -28,6 +28,10 @@ class Normal(Distribution):
 
     :param loc: mean :math:`\mu`.
     :param scale: standard deviation :math:`\sigma > 0`.
+    :support: :math:`x \in \mathbb{R}`
+
+    **Reference:** N. L. Johnson, S. Kotz, N. Balakrishnan (1994), "Continuous Univariate Distributions", volume 1,
+    chapter 13.
     """
 
     __module__ = "numpyro.distributions.continuous"
@@ -81,6 +85,9 @@ class HalfNormal(Distribution):
     .. math:: p(x) = \frac{1}{\sigma} \sqrt{\frac{2}{\pi}} \exp\Bigl(-\frac{x^2}{2\sigma^2}\Bigr), \quad x > 0
 
     :param scale: the scale :math:`\sigma > 0` of the normal.
+    :support: :math:`x > 0`
+
+    **Reference:** F. C. Leone, L. S. Nelson, R. B. Nottingham (1961), "The folded normal distribution".
     """
 
     __module__ = "numpyro.distributions.continuous"
@@ -132,6 +139,10 @@ class LogNormal(TransformedDistribution):
 
     :param loc: mean :math:`\mu` of the logarithm.
     :param scale: standard deviation :math:`\sigma > 0` of the logarithm.
+    :support: :math:`x > 0`
+
+    **Reference:** N. L. Johnson, S. Kotz, N. Balakrishnan (1994), "Continuous Univariate Distributions", volume 1,
+    chapter 14.
     """
 
     __module__ = "numpyro.distributions.continuous"

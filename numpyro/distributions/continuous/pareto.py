@@ -25,6 +25,10 @@ class Pareto(TransformedDistribution):
 
     :param scale: threshold :math:`m > 0`.
     :param alpha: index :math:`\alpha > 0`.
+    :support: :math:`x > m`
+
+    **Reference:** N. L. Johnson, S. Kotz, N. Balakrishnan (1994), "Continuous Univariate Distributions", volume 1,
+    chapter 20.
     """
 
     __module__ = "numpyro.distributions.continuous"

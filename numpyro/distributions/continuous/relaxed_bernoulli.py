@@ -26,9 +26,10 @@ class RelaxedBernoulliLogits(TransformedDistribution):
     As :math:`T \to 0`, draws become those of a Bernoulli distribution of log odds :math:`l`.
 
     :param temperature: :math:`T > 0`.
-    :param logits: log odds :math:`l`.
+    :param logits: log odds :math:`l`, a real number.
+    :support: :math:`0 \le x \le 1`
 
-    Source: C. J. Maddison, A. Mnih, Y. W. Teh (2017), "The concrete distribution".
+    **Reference:** C. J. Maddison, A. Mnih, Y. W. Teh (2017), "The concrete distribution".
     """
 
     __module__ = "numpyro.distributions.continuous"

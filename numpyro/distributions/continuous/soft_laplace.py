@@ -23,6 +23,9 @@ class SoftLaplace(Distribution):
 
     :param loc: centre :math:`\mu`.
     :param scale: :math:`\sigma > 0`; the standard deviation is :math:`\pi\sigma/2`.
+    :support: :math:`x \in \mathbb{R}`
+
+    **Reference:** M. J. Fischer (2014), "Generalized Hyperbolic Secant Distributions", chapter 1.
     """
 
     __module__ = "numpyro.distributions.continuous"

@@ -25,6 +25,10 @@ class StudentT(Distribution):
     :param df: degrees of freedom :math:`\nu > 0`.
     :param loc: centre :math:`\mu`.
     :param scale: scale :math:`\sigma > 0`.
+    :support: :math:`x \in \mathbb{R}`
+
+    **Reference:** N. L. Johnson, S. Kotz, N. Balakrishnan (1995), "Continuous Univariate Distributions", volume 2,
+    chapter 28.
     """
 
     __module__ = "numpyro.distributions.continuous"

@@ -20,7 +20,11 @@ class Uniform(Distribution):
     .. math:: p(x) = \frac{1}{b - a}, \quad a \le x \le b
 
     :param low: lower end :math:`a`.
-    :param high: upper end :math:`b`.
+    :param high: upper end :math:`b > a`.
+    :support: :math:`a \le x \le b`
+
+    **Reference:** N. L. Johnson, S. Kotz, N. Balakrishnan (1995), "Continuous Univariate Distributions", volume 2,
+    chapter 26.
     """
 
     __module__ = "numpyro.distributions.continuous"

@@ -23,6 +23,10 @@ class Weibull(Distribution):
 
     :param scale: scale :math:`\lambda > 0`.
     :param concentration: shape :math:`k > 0`.
+    :support: :math:`x > 0`
+
+    **Reference:** N. L. Johnson, S. Kotz, N. Balakrishnan (1994), "Continuous Univariate Distributions", volume 1,
+    chapter 21.
     """
 
     __module__ = "numpyro.distributions.continuous"

@@ -156,9 +156,10 @@ class WishartCholesky(CholeskyWishart):
     :param scale_matrix: :math:`V`, of shape ``(..., p, p)``, positive definite.
     :param rate_matrix: :math:`V^{-1}`, of the same shape.
     :param scale_tril: the lower Cholesky factor :math:`T`. Exactly one of the three is to be given.
+    :support: lower triangular :math:`L \in \mathbb{R}^{p \times p}` with a positive diagonal
     :raises ValueError: when none or several of the three are given, or they are not square.
 
-    Source: M. S. Bartlett (1933), "On the theory of statistical regression".
+    **Reference:** M. S. Bartlett (1933), "On the theory of statistical regression".
     """
 
     __module__ = "numpyro.distributions.continuous"
@@ -208,7 +209,11 @@ class Wishart(TransformedDistribution):
     :param scale_matrix: :math:`V`, of shape ``(..., p, p)``, positive definite; the mean is :math:`\nu V`.
     :param rate_matrix: :math:`V^{-1}`, of the same shape.
     :param scale_tril: the lower Cholesky factor of :math:`V`. Exactly one of the three is to be given.
+    :support: symmetric positive definite :math:`A \in \mathbb{R}^{p \times p}`
     :raises ValueError: when none or several of the three are given, or they are not square.
+
+    **Reference:** J. Wishart (1928), "The generalised product moment distribution in samples from a normal multivariate
+    population".
     """
 
     __module__ = "numpyro.distributions.continuous"

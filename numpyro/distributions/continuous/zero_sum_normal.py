@@ -27,7 +27,10 @@ class ZeroSumNormal(TransformedDistribution):
 
     :param scale: :math:`\sigma > 0`, of the batch shape.
     :param event_shape: shape of one event.
+    :support: :math:`x \in \mathbb{R}^{n_1 \times n_2 \times \dots}` with sum zero along each dimension
     :raises TypeError: when ``event_shape`` is no tuple.
+
+    **Reference:** H. Rue, L. Held (2005), "Gaussian Markov Random Fields", chapter 2.
     """
 
     __module__ = "numpyro.distributions.continuous"
