@@ -25,10 +25,14 @@ class BetaBinomial(Distribution):
     :param concentration1: :math:`a > 0`.
     :param concentration0: :math:`b > 0`.
     :param total_count: number of trials :math:`n \ge 0`.
+    :support: :math:`k \in \{0, 1, \dots, n\}`
 
     >>> import numpyro.distributions as dist
     >>> round(float(dist.BetaBinomial(2.0, 2.0, 3).mean), 3)
     1.5
+
+    **Reference:** J. G. Skellam (1948), "A probability distribution derived from the binomial distribution by regarding
+    the probability of success as variable between the sets of trials".
     """
 
     __module__ = "numpyro.distributions.conjugate"

@@ -26,6 +26,9 @@ class BetaNegativeBinomial(Distribution):
     :param concentration1: :math:`a > 0`.
     :param concentration0: :math:`b > 0`; the mean is finite for :math:`b > 1`, the variance for :math:`b > 2`.
     :param n: number of failures, positive, not necessarily an integer.
+    :support: :math:`k \in \{0, 1, \dots\}`
+
+    **Reference:** N. L. Johnson, A. W. Kemp, S. Kotz (2005), "Univariate Discrete Distributions", chapter 6.
     """
 
     __module__ = "numpyro.distributions.conjugate"

@@ -25,7 +25,11 @@ class DirichletMultinomial(Distribution):
     :param total_count: number of draws :math:`n \ge 0`.
     :param total_count_max: an upper bound of ``total_count`` for when that is traced; where it is small, sampling is
         quicker with it.
+    :support: :math:`x_i \in \{0, 1, \dots\}`, :math:`\sum_i x_i = n`
     :raises ValueError: when ``concentration`` is a scalar.
+
+    **Reference:** J. E. Mosimann (1962), "On the compound multinomial distribution, the multivariate beta-distribution,
+    and correlations among proportions".
     """
 
     __module__ = "numpyro.distributions.conjugate"

@@ -25,6 +25,10 @@ class GammaPoisson(Distribution):
 
     :param concentration: shape :math:`\alpha > 0` of the gamma distribution.
     :param rate: its rate :math:`\beta > 0`.
+    :support: :math:`k \in \{0, 1, \dots\}`
+
+    **Reference:** M. Greenwood, G. U. Yule (1920), "An inquiry into the nature of frequency distributions
+    representative of multiple happenings".
     """
 
     __module__ = "numpyro.distributions.conjugate"

@@ -35,6 +35,9 @@ class NegativeBinomial2(GammaPoisson):
 
     :param mean: :math:`\mu \ge 0`.
     :param concentration: :math:`\alpha > 0`; the variance is :math:`\mu + \mu^2 / \alpha`.
+    :support: :math:`k \in \{0, 1, \dots\}`
+
+    **Reference:** J. M. Hilbe (2011), "Negative Binomial Regression", chapter 8.
     """
 
     __module__ = "numpyro.distributions.conjugate"
@@ -89,7 +92,10 @@ class NegativeBinomialProbs(GammaPoisson):
     .. math:: p(k) = \frac{\Gamma(n + k)}{\Gamma(n)\,k!} (1 - p)^n p^k, \quad k = 0, 1, \dots
 
     :param total_count: number of failures :math:`n > 0`, not necessarily an integer.
-    :param probs: probability of a success :math:`p`.
+    :param probs: probability of a success :math:`p`, in the unit interval.
+    :support: :math:`k \in \{0, 1, \dots\}`
+
+    **Reference:** N. L. Johnson, A. W. Kemp, S. Kotz (2005), "Univariate Discrete Distributions", chapter 5.
     """
 
     __module__ = "numpyro.distributions.conjugate"
@@ -120,7 +126,10 @@ class NegativeBinomialLogits(GammaPoisson):
     .. math:: p(k) = \frac{\Gamma(n + k)}{\Gamma(n)\,k!} \frac{e^{kl}}{(1 + e^l)^{n + k}}, \quad k = 0, 1, \dots
 
     :param total_count: number of failures :math:`n > 0`, not necessarily an integer.
-    :param logits: log odds of a success :math:`l`.
+    :param logits: log odds of a success :math:`l`, a real number.
+    :support: :math:`k \in \{0, 1, \dots\}`
+
+    **Reference:** N. L. Johnson, A. W. Kemp, S. Kotz (2005), "Univariate Discrete Distributions", chapter 5.
     """
 
     __module__ = "numpyro.distributions.conjugate"

@@ -64,9 +64,10 @@ class ProjectedNormal(Distribution):
 
     :param concentration: :math:`\mu`, of shape ``batch_shape + (d,)``; its direction is the mode, its length the
         concentration.
+    :support: :math:`x \in \mathbb{R}^d`, :math:`|x| = 1`
     :raises ValueError: when ``concentration`` is a scalar, or has one component only.
 
-    Reference: D. Hernandez-Stumpfhauser, F. J. Breidt, M. J. van der Woerd (2017), "The general projected normal
+    **Reference:** D. Hernandez-Stumpfhauser, F. J. Breidt, M. J. van der Woerd (2017), "The general projected normal
     distribution of arbitrary dimension".
     """
 

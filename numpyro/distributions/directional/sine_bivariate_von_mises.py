@@ -125,15 +125,16 @@ class SineBivariateVonMises(Distribution):
     :math:`[-\pi, \pi]`.
 
     :param phi_loc: centre :math:`\mu` of the first angle, in :math:`[-\pi, \pi]`.
-    :param psi_loc: centre :math:`\nu` of the second angle.
+    :param psi_loc: centre :math:`\nu` of the second angle, in :math:`[-\pi, \pi]`.
     :param phi_concentration: :math:`\kappa_1 > 0`.
     :param psi_concentration: :math:`\kappa_2 > 0`.
     :param correlation: :math:`\rho`, any real number.
     :param weighted_correlation: :math:`\rho / \sqrt{\kappa_1 \kappa_2}`, between -1 and 1 for a single mode. Exactly
         one of the two is to be given.
+    :support: :math:`(\phi, \psi) \in [-\pi, \pi]^2`
     :raises ValueError: when none or both are given.
 
-    Reference: H. Singh, V. Hnizdo, E. Demchuk (2002), "Probabilistic model for two dependent circular variables".
+    **Reference:** H. Singh, V. Hnizdo, E. Demchuk (2002), "Probabilistic model for two dependent circular variables".
     """
 
     __module__ = "numpyro.distributions.directional"

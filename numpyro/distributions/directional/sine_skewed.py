@@ -26,6 +26,7 @@ class SineSkewed(Distribution):
         :math:`p_0(\mu + x) = p_0(\mu - x)`; say ``VonMises(loc, concentration).to_event(1)``,
         :class:`SineBivariateVonMises`, or a uniform distribution.
     :param skewness: :math:`\lambda`, of shape ``(..., d)``; the absolute values add up to at most 1.
+    :support: :math:`x \in [-\pi, \pi]^d`
     :raises ValueError: when events of ``base_dist`` are no vectors of the size of ``skewness``.
 
     >>> import jax.numpy as jnp, numpyro.distributions as dist
@@ -35,8 +36,8 @@ class SineSkewed(Distribution):
     >>> round(float(d.log_prob(value) - base.log_prob(value)), 4)
     0.2743
 
-    Reference: J. Ameijeiras-Alonso, C. Ley (2022), "Sine-skewed toroidal distributions and their application in protein
-    bioinformatics".
+    **Reference:** J. Ameijeiras-Alonso, C. Ley (2022), "Sine-skewed toroidal distributions and their application in
+    protein bioinformatics".
     """
 
     __module__ = "numpyro.distributions.directional"

@@ -54,6 +54,9 @@ class VonMises(Distribution):
     :param loc: mean direction :math:`\mu`, any angle.
     :param concentration: :math:`\kappa > 0`; for a large one the distribution is close to a normal of variance
         :math:`1/\kappa`.
+    :support: :math:`-\pi \le x \le \pi`
+
+    **Reference:** K. V. Mardia, P. E. Jupp (2000), "Directional Statistics", chapter 3.
     """
 
     __module__ = "numpyro.distributions.directional"

@@ -21,7 +21,12 @@ from numpyro.distributions.kl import kl_divergence
 class BernoulliProbs(Distribution):
     r"""The Bernoulli distribution by its probability: 1 with probability :math:`p`, else 0.
 
+    .. math:: p(k) = p^k (1 - p)^{1 - k}
+
     :param probs: :math:`p` in the unit interval, both ends included.
+    :support: :math:`k \in \{0, 1\}`
+
+    **Reference:** N. L. Johnson, A. W. Kemp, S. Kotz (2005), "Univariate Discrete Distributions", chapter 3.
     """
 
     __module__ = "numpyro.distributions.discrete"
@@ -78,7 +83,12 @@ class BernoulliProbs(Distribution):
 class BernoulliLogits(Distribution):
     r"""The Bernoulli distribution by its log odds: 1 with probability :math:`1 / (1 + e^{-l})`, else 0.
 
+    .. math:: p(k) = \frac{e^{kl}}{1 + e^l}
+
     :param logits: :math:`l`, a real number.
+    :support: :math:`k \in \{0, 1\}`
+
+    **Reference:** N. L. Johnson, A. W. Kemp, S. Kotz (2005), "Univariate Discrete Distributions", chapter 3.
     """
 
     __module__ = "numpyro.distributions.discrete"

@@ -67,6 +67,9 @@ class BinomialProbs(_Binomial):
 
     :param probs: :math:`p` in the unit interval, both ends included.
     :param total_count: number of trials :math:`n \ge 0`.
+    :support: :math:`k \in \{0, 1, \dots, n\}`
+
+    **Reference:** N. L. Johnson, A. W. Kemp, S. Kotz (2005), "Univariate Discrete Distributions", chapter 3.
     """
 
     __module__ = "numpyro.distributions.discrete"
@@ -97,6 +100,9 @@ class BinomialLogits(_Binomial):
 
     :param logits: :math:`l`, a real number.
     :param total_count: number of trials :math:`n \ge 0`.
+    :support: :math:`k \in \{0, 1, \dots, n\}`
+
+    **Reference:** N. L. Johnson, A. W. Kemp, S. Kotz (2005), "Univariate Discrete Distributions", chapter 3.
     """
 
     __module__ = "numpyro.distributions.discrete"

@@ -88,10 +88,15 @@ class _Categorical(Distribution):
 
 
 class CategoricalProbs(_Categorical):
-    r"""The categorical distribution by its probabilities: :math:`k` with probability :math:`p_k`, counting from 0.
+    r"""The categorical distribution by its probabilities.
 
-    :param probs: :math:`p`, of shape ``batch_shape + (K,)``, adding up to 1 over the last dimension.
+    .. math:: p(k) = p_k, \quad k = 0, \dots, K - 1
+
+    :param probs: :math:`p`, not negative, of shape ``batch_shape + (K,)``, adding up to 1 over the last dimension.
+    :support: :math:`k \in \{0, 1, \dots, K - 1\}`
     :raises ValueError: when ``probs`` is a scalar.
+
+    **Reference:** N. L. Johnson, S. Kotz, N. Balakrishnan (1997), "Discrete Multivariate Distributions", chapter 35.
     """
 
     __module__ = "numpyro.distributions.discrete"
@@ -134,10 +139,15 @@ class CategoricalProbs(_Categorical):
 
 
 class CategoricalLogits(_Categorical):
-    r"""The categorical distribution by its logits: :math:`k` with probability proportional to :math:`e^{l_k}`.
+    r"""The categorical distribution by logits.
 
-    :param logits: :math:`l`, of shape ``batch_shape + (K,)``; a constant added to all of them changes nothing.
+    .. math:: p(k) = \frac{e^{l_k}}{\sum_j e^{l_j}}, \quad k = 0, \dots, K - 1
+
+    :param logits: :math:`l`, real, of shape ``batch_shape + (K,)``; a constant added to all of them changes nothing.
+    :support: :math:`k \in \{0, 1, \dots, K - 1\}`
     :raises ValueError: when ``logits`` is a scalar.
+
+    **Reference:** N. L. Johnson, S. Kotz, N. Balakrishnan (1997), "Discrete Multivariate Distributions", chapter 35.
     """
 
     __module__ = "numpyro.distributions.discrete"

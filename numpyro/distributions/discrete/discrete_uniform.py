@@ -22,6 +22,9 @@ class DiscreteUniform(Distribution):
 
     :param low: the first integer :math:`a`.
     :param high: the last integer :math:`b`, itself included.
+    :support: :math:`k \in \{a, a + 1, \dots, b\}`
+
+    **Reference:** N. L. Johnson, A. W. Kemp, S. Kotz (2005), "Univariate Discrete Distributions", chapter 6.
     """
 
     __module__ = "numpyro.distributions.discrete"

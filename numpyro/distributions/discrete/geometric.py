@@ -30,6 +30,9 @@ class GeometricProbs(Distribution):
     .. math:: p(k) = (1 - p)^k p, \quad k = 0, 1, \dots
 
     :param probs: probability of a success :math:`p` in the unit interval.
+    :support: :math:`k \in \{0, 1, \dots\}`
+
+    **Reference:** N. L. Johnson, A. W. Kemp, S. Kotz (2005), "Univariate Discrete Distributions", chapter 5.
     """
 
     __module__ = "numpyro.distributions.discrete"
@@ -86,6 +89,9 @@ class GeometricLogits(Distribution):
     .. math:: p(k) = \frac{e^l}{(1 + e^l)^{k + 1}}, \quad k = 0, 1, \dots
 
     :param logits: log odds of a success :math:`l`, a real number.
+    :support: :math:`k \in \{0, 1, \dots\}`
+
+    **Reference:** N. L. Johnson, A. W. Kemp, S. Kotz (2005), "Univariate Discrete Distributions", chapter 5.
     """
 
     __module__ = "numpyro.distributions.discrete"

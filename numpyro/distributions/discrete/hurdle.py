@@ -30,10 +30,11 @@ class HurdleProbs(Distribution):
     A continuous base is never zero, and the density is one with respect to the length on the line and a unit mass at 0.
 
     :param base_dist: distribution of single numbers, discrete or continuous.
-    :param gate: probability :math:`g` of zero.
+    :param gate: probability :math:`g` of zero, in the unit interval.
+    :support: that of ``base_dist``, and zero
     :raises ValueError: when events of ``base_dist`` are no single numbers.
 
-    Reference: J. Mullahy (1986), "Specification and testing of some modified count data models".
+    **Reference:** J. Mullahy (1986), "Specification and testing of some modified count data models".
     """
 
     __module__ = "numpyro.distributions.discrete"
@@ -144,8 +145,11 @@ class HurdleLogits(HurdleProbs):
     .. math:: p(0) = g, \qquad p(x) = (1 - g) \frac{p_\text{base}(x)}{1 - P_\text{base}(0)} \text{ for } x \ne 0
 
     :param base_dist: distribution of single numbers, discrete or continuous.
-    :param gate_logits: log odds :math:`l` of zero.
+    :param gate_logits: log odds :math:`l` of zero, a real number.
+    :support: that of ``base_dist``, and zero
     :raises ValueError: when events of ``base_dist`` are no single numbers.
+
+    **Reference:** J. Mullahy (1986), "Specification and testing of some modified count data models".
     """
 
     __module__ = "numpyro.distributions.discrete"
@@ -173,8 +177,11 @@ class HurdlePoisson(HurdleProbs):
 
     .. math:: P(0) = g, \qquad P(k) = (1 - g) \frac{\lambda^k e^{-\lambda}}{k!\,(1 - e^{-\lambda})}, \quad k \ge 1
 
-    :param gate: probability :math:`g` of zero.
+    :param gate: probability :math:`g` of zero, in the unit interval.
     :param rate: mean :math:`\lambda > 0` of the Poisson distribution before zero is taken out.
+    :support: :math:`k \in \{0, 1, \dots\}`
+
+    **Reference:** J. Mullahy (1986), "Specification and testing of some modified count data models".
     """
 
     __module__ = "numpyro.distributions.discrete"

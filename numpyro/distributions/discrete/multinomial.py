@@ -82,11 +82,14 @@ class MultinomialProbs(_Multinomial):
 
     .. math:: p(x) = \frac{n!}{\prod_i x_i!} \prod_i p_i^{x_i}, \quad \sum_i x_i = n
 
-    :param probs: :math:`p`, of shape ``(..., K)``, adding up to 1 over the last dimension.
+    :param probs: :math:`p`, not negative, of shape ``(..., K)``, adding up to 1 over the last dimension.
     :param total_count: number of draws :math:`n \ge 0`.
     :param total_count_max: an upper bound of ``total_count`` for when that is traced; where it is small, sampling is
         quicker with it.
+    :support: :math:`x_i \in \{0, 1, \dots\}`, :math:`\sum_i x_i = n`
     :raises ValueError: when ``probs`` is a scalar.
+
+    **Reference:** N. L. Johnson, S. Kotz, N. Balakrishnan (1997), "Discrete Multivariate Distributions", chapter 35.
     """
 
     __module__ = "numpyro.distributions.discrete"
@@ -124,11 +127,14 @@ class MultinomialLogits(_Multinomial):
 
     .. math:: p(x) = \frac{n!}{\prod_i x_i!} \prod_i p_i^{x_i}, \quad p_i \propto e^{l_i}, \quad \sum_i x_i = n
 
-    :param logits: :math:`l`, of shape ``(..., K)``; a constant added to all of them changes nothing.
+    :param logits: :math:`l`, real, of shape ``(..., K)``; a constant added to all of them changes nothing.
     :param total_count: number of draws :math:`n \ge 0`.
     :param total_count_max: an upper bound of ``total_count`` for when that is traced; where it is small, sampling is
         quicker with it.
+    :support: :math:`x_i \in \{0, 1, \dots\}`, :math:`\sum_i x_i = n`
     :raises ValueError: when ``logits`` is a scalar.
+
+    **Reference:** N. L. Johnson, S. Kotz, N. Balakrishnan (1997), "Discrete Multivariate Distributions", chapter 35.
     """
 
     __module__ = "numpyro.distributions.discrete"

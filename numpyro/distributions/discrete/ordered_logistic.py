@@ -40,13 +40,14 @@ class OrderedLogistic(CategoricalProbs):
 
     :param predictor: :math:`\eta`, a real number, of shape ``batch_shape``; the larger, the higher the category.
     :param cutpoints: :math:`c`, increasing, of shape ``batch_shape + (K - 1,)``; a scalar stands for one cutpoint.
+    :support: :math:`k \in \{0, 1, \dots, K - 1\}`
 
     >>> import jax.numpy as jnp, numpyro.distributions as dist
     >>> d = dist.OrderedLogistic(0.5, jnp.array([-1.0, 1.0]))
     >>> [round(float(p), 3) for p in d.probs]
     [0.182, 0.44, 0.378]
 
-    Reference: P. McCullagh (1980), "Regression models for ordinal data".
+    **Reference:** P. McCullagh (1980), "Regression models for ordinal data".
     """
 
     __module__ = "numpyro.distributions.discrete"

@@ -27,6 +27,9 @@ class Poisson(Distribution):
     :param rate: mean :math:`\lambda \ge 0`.
     :param is_sparse: whether to spend the logarithms only on the counts that are not 0. That pays for many zeros, and
         takes effect where the counts are concrete: NumPy arrays, or JAX arrays outside of transformations.
+    :support: :math:`k \in \{0, 1, \dots\}`
+
+    **Reference:** N. L. Johnson, A. W. Kemp, S. Kotz (2005), "Univariate Discrete Distributions", chapter 4.
     """
 
     __module__ = "numpyro.distributions.discrete"

@@ -27,10 +27,12 @@ class ZeroInflatedProbs(Distribution):
     Its distribution function, quantiles and entropy are those of the base put together in the same way.
 
     :param base_dist: distribution :math:`p` of single discrete numbers.
-    :param gate: probability :math:`g` of the additional zero.
+    :param gate: probability :math:`g` of the additional zero, in the unit interval.
+    :support: that of ``base_dist``
     :raises ValueError: when events of ``base_dist`` are no single numbers, or not discrete.
 
-    Reference: D. Lambert (1992), "Zero-inflated Poisson regression".
+    **Reference:** D. Lambert (1992), "Zero-inflated Poisson regression, with an application to defects in
+    manufacturing".
     """
 
     __module__ = "numpyro.distributions.discrete"
@@ -131,8 +133,12 @@ class ZeroInflatedLogits(ZeroInflatedProbs):
     .. math:: P(0) = g + (1 - g)\,p(0), \qquad P(k) = (1 - g)\,p(k) \text{ for } k \ne 0
 
     :param base_dist: distribution :math:`p` of single discrete numbers.
-    :param gate_logits: log odds :math:`l` of the additional zero.
+    :param gate_logits: log odds :math:`l` of the additional zero, a real number.
+    :support: that of ``base_dist``
     :raises ValueError: when events of ``base_dist`` are no single numbers, or not discrete.
+
+    **Reference:** D. Lambert (1992), "Zero-inflated Poisson regression, with an application to defects in
+    manufacturing".
     """
 
     __module__ = "numpyro.distributions.discrete"
@@ -162,8 +168,12 @@ class ZeroInflatedPoisson(ZeroInflatedProbs):
 
     .. math:: P(0) = g + (1 - g)\,e^{-\lambda}, \qquad P(k) = (1 - g)\,\frac{\lambda^k e^{-\lambda}}{k!}, \quad k \ge 1
 
-    :param gate: probability :math:`g` of the additional zero.
+    :param gate: probability :math:`g` of the additional zero, in the unit interval.
     :param rate: mean :math:`\lambda > 0` of the Poisson distribution.
+    :support: :math:`k \in \{0, 1, \dots\}`
+
+    **Reference:** D. Lambert (1992), "Zero-inflated Poisson regression, with an application to defects in
+    manufacturing".
     """
 
     __module__ = "numpyro.distributions.discrete"
