@@ -60,7 +60,11 @@ class LeftCensoredDistribution(_Censored):
     :param censored: whether values are censored, a boolean or an array of booleans (or of 0 and 1) that broadcasts with
         the batch shape; default ``False``.
     :param validate_args: whether to check ``censored`` and values; default ``False``.
+    :support: that of ``base_dist``
     :raises ValueError: when events of ``base_dist`` are not single numbers.
+
+    **Reference:** J. P. Klein, M. L. Moeschberger (2003), "Survival Analysis: Techniques for Censored and Truncated
+    Data", chapter 3.
     """
 
     __module__ = "numpyro.distributions.censored"
@@ -93,12 +97,16 @@ class RightCensoredDistribution(_Censored):
     :param censored: whether values are censored, a boolean or an array of booleans (or of 0 and 1) that broadcasts with
         the batch shape; default ``False``.
     :param validate_args: whether to check ``censored`` and values; default ``False``.
+    :support: that of ``base_dist``
     :raises ValueError: when events of ``base_dist`` are not single numbers.
 
     >>> import numpy as np, numpyro.distributions as dist
     >>> d = RightCensoredDistribution(dist.Exponential(0.5), np.array([False, True]))
     >>> d.log_prob(np.array([2.0, 2.0])).round(4).tolist()
     [-1.6930999755859375, -1.0]
+
+    **Reference:** J. P. Klein, M. L. Moeschberger (2003), "Survival Analysis: Techniques for Censored and Truncated
+    Data", chapter 3.
     """
 
     __module__ = "numpyro.distributions.censored"
@@ -136,10 +144,16 @@ class IntervalCensoredDistribution(_Censored):
     with density :math:`f` and cdf :math:`F` of the base distribution. A draw is a pair of two equal numbers.
 
     :param base_dist: a distribution of single numbers with a ``cdf``.
-    :param left_censored: a boolean or an array of booleans (or of 0 and 1) that broadcasts with the batch shape.
-    :param right_censored: likewise.
+    :param left_censored: whether the lower bound says nothing, a boolean or an array of booleans (or of 0 and 1) that
+        broadcasts with the batch shape.
+    :param right_censored: whether the upper bound says nothing, likewise; where both are, the value is not between the
+        bounds.
     :param validate_args: whether to check flags and values; default ``False``.
+    :support: pairs of values in the support of ``base_dist``
     :raises ValueError: when events of ``base_dist`` are not single numbers.
+
+    **Reference:** J. P. Klein, M. L. Moeschberger (2003), "Survival Analysis: Techniques for Censored and Truncated
+    Data", chapter 3.
     """
 
     __module__ = "numpyro.distributions.censored"

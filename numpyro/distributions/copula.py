@@ -33,19 +33,26 @@ _FARTHEST = 1e4  # normal scores are cut here: at the ends of the support they a
 class GaussianCopula(Distribution):
     r"""A joint distribution of given marginals, with the dependence of a multivariate normal distribution.
 
+    .. math:: p(x) = \det(R)^{-1/2} \exp\bigl(-\tfrac12 z^\top (R^{-1} - 1) z\bigr) \prod_i f_i(x_i), \quad
+        z_i = \Phi^{-1}(F_i(x_i))
+
+    with marginal densities :math:`f_i` and distribution functions :math:`F_i`, and :math:`\Phi` that of the standard
+    normal distribution.
+
     :param marginal_dist: a continuous distribution of single numbers, with ``cdf`` and ``icdf``, of batch shape
         ``(..., d)``: the marginal of each component.
-    :param correlation_matrix: correlations of the normal scores, of shape ``(..., d, d)``.
+    :param correlation_matrix: correlations :math:`R` of the normal scores :math:`z`, of shape ``(..., d, d)``.
     :param correlation_cholesky: its lower Cholesky factor. Exactly one of the two is to be given.
+    :support: vectors with all components in the support of ``marginal_dist``
     :raises ValueError: when none or both are given, or ``marginal_dist`` has vector events, discrete values, or a batch
         that does not fit.
-
-    Reference: R. Nelsen (2006), "An Introduction to Copulas", section 2.3.
 
     >>> import numpy as np, numpyro.distributions as dist
     >>> d = GaussianCopula(dist.Gamma(np.array([2.0, 3.0])), np.array([[1.0, 0.5], [0.5, 1.0]]))
     >>> d.batch_shape, d.event_shape
     ((), (2,))
+
+    **Reference:** R. Nelsen (2006), "An Introduction to Copulas", section 2.3.
     """
 
     __module__ = "numpyro.distributions.copula"
@@ -141,12 +148,21 @@ class GaussianCopula(Distribution):
 class GaussianCopulaBeta(GaussianCopula):
     r"""A Gaussian copula of beta distributions.
 
+    .. math:: p(x) = \det(R)^{-1/2} \exp\bigl(-\tfrac12 z^\top (R^{-1} - 1) z\bigr)
+        \prod_i \frac{x_i^{\alpha_i - 1} (1 - x_i)^{\beta_i - 1}}{B(\alpha_i, \beta_i)}, \quad z_i = \Phi^{-1}(F_i(x_i))
+
+    where :math:`F_i` is the distribution function of :math:`\text{Beta}(\alpha_i, \beta_i)`, and :math:`\Phi` that of
+    the standard normal distribution.
+
     :param concentration1: :math:`\alpha > 0` of the components, of shape ``(..., d)``.
     :param concentration0: :math:`\beta > 0` of the components, of shape ``(..., d)``.
-    :param correlation_matrix: correlations of the normal scores, of shape ``(..., d, d)``.
+    :param correlation_matrix: correlations :math:`R` of the normal scores :math:`z`, of shape ``(..., d, d)``.
     :param correlation_cholesky: its lower Cholesky factor. Exactly one of the two is to be given.
     :param validate_args: whether to check parameters and values; default ``False``.
+    :support: :math:`x \in [0, 1]^d`
     :raises ValueError: when none or both are given, or shapes do not fit.
+
+    **Reference:** R. Nelsen (2006), "An Introduction to Copulas", section 2.3.
     """
 
     __module__ = "numpyro.distributions.copula"

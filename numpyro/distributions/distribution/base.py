@@ -89,6 +89,8 @@ class Distribution(metaclass=DistributionMeta):
     :param batch_shape: shape of the batch of independent distributions; default ``()``.
     :param event_shape: shape of one event; default ``()``.
     :param validate_args: whether to check parameters and values; default: as :func:`enable_validation` has set.
+
+    **Reference:** J. V. Dillon et al. (2017), "TensorFlow Distributions", https://arxiv.org/abs/1711.10604.
     """
 
     __module__ = MODULE

@@ -24,7 +24,10 @@ class Delta(Distribution):
     :param log_density: log density at the point, which broadcasts with the batch shape; default 0.
     :param event_dim: how many of the rightmost dimensions of ``v`` are dimensions of the event; default 0.
     :param validate_args: whether to check arguments.
+    :support: real arrays of the event shape; all but :math:`v` have density zero
     :raises ValueError: when ``v`` has fewer dimensions.
+
+    **Reference:** P. A. M. Dirac (1958), "The Principles of Quantum Mechanics", section 15.
     """
 
     __module__ = MODULE

@@ -14,15 +14,22 @@ from numpyro.distributions.distribution.wrapper import Wrapper
 
 
 class ExpandedDistribution(Wrapper):
-    """A distribution repeated to a larger batch shape: draws are independent along the expanded dimensions.
+    r"""A distribution repeated to a larger batch shape: draws are independent along the expanded dimensions.
+
+    .. math:: \log p(x)_i = \log p_\text{base}(x_i)
+
+    for each index :math:`i` of the batch, with the parameters of the base broadcast to it.
 
     :param base_dist: distribution, whose batch shape broadcasts to ``batch_shape``.
     :param batch_shape: the batch shape to fill.
+    :support: that of ``base_dist``
     :raises ValueError: when the base's batch shape does not broadcast to it.
 
     >>> import numpy as np, numpyro.distributions as dist
     >>> dist.Normal(np.zeros((3, 1)), 1.0).expand((2, 3, 4)).batch_shape
     (2, 3, 4)
+
+    **Reference:** J. V. Dillon et al. (2017), "TensorFlow Distributions", https://arxiv.org/abs/1711.10604.
     """
 
     __module__ = MODULE

@@ -21,7 +21,10 @@ class FoldedDistribution(TransformedDistribution):
 
     :param base_dist: distribution of scalar events.
     :param validate_args: whether to check values.
+    :support: :math:`y > 0`
     :raises ValueError: when events are not scalars.
+
+    **Reference:** F. C. Leone, L. S. Nelson, R. B. Nottingham (1961), "The folded normal distribution".
     """
 
     __module__ = MODULE

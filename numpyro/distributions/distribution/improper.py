@@ -16,22 +16,28 @@ from numpyro.distributions.distribution.base import MODULE, Distribution
 
 
 class ImproperUniform(Distribution):
-    """Density 1 everywhere in ``support``: a prior that says nothing, to be used with data that make the posterior
+    r"""Density 1 everywhere in ``support``: a prior that says nothing, to be used with data that make the posterior
     proper.
+
+    .. math:: p(x) = 1, \quad x \in C
 
     It cannot be sampled. In a model its first value comes from the initialization strategy, through
     ``biject_to(support)``.
 
-    :param support: constraint on the parts of an event, or on events.
+    :param support: constraint :math:`C` on the parts of an event, or on events.
     :param batch_shape: shape of the batch.
     :param event_shape: shape of an event; the constraint holds for each of its parts.
     :param validate_args: whether to check values.
+    :support: :math:`x \in C`
     :raises UsageError: when the support has more event dimensions than ``event_shape``.
 
     >>> import numpy as np, numpyro.distributions as dist
     >>> d = dist.ImproperUniform(dist.constraints.ordered_vector, (), event_shape=(4,))
     >>> d.log_prob(np.arange(4.0)).item()
     0.0
+
+    **Reference:** A. Gelman, J. B. Carlin, H. S. Stern, D. B. Dunson, A. Vehtari, D. B. Rubin (2013), "Bayesian Data
+    Analysis", section 2.8.
     """
 
     __module__ = MODULE

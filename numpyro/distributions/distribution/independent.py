@@ -20,12 +20,15 @@ class Independent(Wrapper):
     :param base_dist: the distribution of the components.
     :param reinterpreted_batch_ndims: how many of its batch dimensions join the event.
     :param validate_args: whether to check values.
+    :support: that of ``base_dist``, for all components
     :raises ValueError: when there are not as many batch dimensions.
 
     >>> import numpy as np, numpyro.distributions as dist
     >>> d = dist.Normal(np.zeros((2, 3)), 1.0).to_event(1)
     >>> d.batch_shape, d.event_shape
     ((2,), (3,))
+
+    **Reference:** J. V. Dillon et al. (2017), "TensorFlow Distributions", https://arxiv.org/abs/1711.10604.
     """
 
     __module__ = MODULE

@@ -15,18 +15,24 @@ from numpyro.distributions.distribution.wrapper import Wrapper
 
 
 class MaskedDistribution(Wrapper):
-    """A distribution whose log density is 0 where ``mask`` is false. Draws and moments are those of ``base_dist``.
+    r"""A distribution whose log density is 0 where ``mask`` is false. Draws and moments are those of ``base_dist``.
+
+    .. math:: \log p(x) = \begin{cases} \log p_\text{base}(x) & \text{where the mask is true} \\
+        0 & \text{elsewhere} \end{cases}
 
     Masked values may be anything, nan or outside the support: they are put aside before the density is computed, so
     that the log density there is 0 and so is its gradient.
 
     :param base_dist: distribution.
     :param mask: boolean, or boolean array that broadcasts with its batch shape.
+    :support: that of ``base_dist``
 
     >>> import numpy as np, numpyro.distributions as dist
     >>> d = dist.Exponential(1.0).mask(np.array([True, False]))
     >>> d.log_prob(np.array([2.0, -1.0])).tolist()
     [-2.0, 0.0]
+
+    **Reference:** R. J. A. Little, D. B. Rubin (2019), "Statistical Analysis with Missing Data", chapter 6.
     """
 
     __module__ = MODULE

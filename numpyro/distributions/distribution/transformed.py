@@ -27,12 +27,15 @@ class TransformedDistribution(Distribution):
     :param base_distribution: distribution of :math:`x`.
     :param transforms: a transform, or a list of them that are applied in order.
     :param validate_args: whether to check values.
+    :support: the codomain of the last transform
     :raises ValueError: when ``transforms`` are no transforms, or act on more dimensions than the base has.
 
     >>> import numpyro.distributions as dist
     >>> d = dist.TransformedDistribution(dist.Normal(0.0, 1.0), dist.transforms.ExpTransform())
     >>> bool(abs(d.log_prob(2.0) - dist.LogNormal(0.0, 1.0).log_prob(2.0)) < 1e-6)
     True
+
+    **Reference:** J. V. Dillon et al. (2017), "TensorFlow Distributions", https://arxiv.org/abs/1711.10604.
     """
 
     __module__ = MODULE

@@ -14,10 +14,16 @@ from numpyro.distributions.distribution.base import MODULE, Distribution
 
 
 class Unit(Distribution):
-    """The one distribution over arrays without elements, of any log density: what ``numpyro.factor`` observes.
+    r"""The one distribution over arrays without elements, of any log density: what ``numpyro.factor`` observes.
 
-    :param log_factor: log density, whose shape is the batch shape.
+    .. math:: \log p(x) = c
+
+    :param log_factor: log density :math:`c`, a real number, whose shape is the batch shape.
     :param validate_args: whether to check ``log_factor``; default no.
+    :support: :math:`x \in \mathbb{R}^0`
+
+    **Reference:** N. D. Goodman, A. Stuhlmüller (2014), "The Design and Implementation of Probabilistic Programming
+    Languages", http://dippl.org.
     """
 
     __module__ = MODULE

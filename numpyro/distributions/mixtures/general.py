@@ -20,10 +20,13 @@ from numpyro.distributions.mixtures.base import _MixtureBase, check_mixing
 class MixtureGeneral(_MixtureBase):
     r"""A mixture of any distributions.
 
-    :param mixing_distribution: a :class:`Categorical` distribution of the components.
+    .. math:: p(x) = \sum_{k=0}^{K-1} w_k\, p_k(x)
+
+    :param mixing_distribution: a :class:`Categorical` distribution of the components, with the weights :math:`w`.
     :param component_distributions: a list of as many distributions, of one event shape.
     :param support: of the mixture, where the components' supports differ; default: theirs. A value outside the
         support of a component has density 0 in it.
+    :support: the argument ``support``, or else that of the components
     :raises ValueError: when ``mixing_distribution`` is not categorical, when ``component_distributions`` is not a list
         of as many distributions, or when they differ in their support or in the shape of their events.
 
@@ -32,6 +35,8 @@ class MixtureGeneral(_MixtureBase):
     >>> weights, components = dist.Categorical(np.array([0.3, 0.7])), [dist.Normal(), dist.HalfNormal()]
     >>> MixtureGeneral(weights, components, support=constraints.real).log_prob(-1.0).round(2).item()
     -2.619999885559082
+
+    **Reference:** G. J. McLachlan, D. Peel (2000), "Finite Mixture Models", chapter 1.
     """
 
     __module__ = "numpyro.distributions.mixtures"

@@ -21,8 +21,11 @@ from numpyro.distributions.mixtures.base import _MixtureBase, check_mixing
 class MixtureSameFamily(_MixtureBase):
     r"""A mixture of distributions of one family.
 
-    :param mixing_distribution: a :class:`Categorical` distribution of the components.
+    .. math:: p(x) = \sum_{k=0}^{K-1} w_k\, p_k(x)
+
+    :param mixing_distribution: a :class:`Categorical` distribution of the components, with the weights :math:`w`.
     :param component_distribution: the components, along the last batch dimension.
+    :support: that of ``component_distribution``
     :raises ValueError: when ``mixing_distribution`` is not categorical, when the last batch dimension is not as large
         as its number of categories, or when components differ in their support.
 
@@ -31,6 +34,8 @@ class MixtureSameFamily(_MixtureBase):
     >>> d = MixtureSameFamily(weights, components)
     >>> d.batch_shape, f"{d.mean:.2f}"
     ((), '0.40')
+
+    **Reference:** G. J. McLachlan, D. Peel (2000), "Finite Mixture Models", chapter 1.
     """
 
     __module__ = "numpyro.distributions.mixtures"

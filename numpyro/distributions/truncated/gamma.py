@@ -27,7 +27,11 @@ class LeftTruncatedGamma(GammaBase):
 
     :param base_dist: a :class:`Gamma` distribution of concentration :math:`\alpha` and rate :math:`\beta`.
     :param low: the bound :math:`a \ge 0`.
+    :support: :math:`x \ge a`
     :raises ValueError: when ``base_dist`` is of another family.
+
+    **Reference:** N. L. Johnson, S. Kotz, N. Balakrishnan (1994), "Continuous Univariate Distributions", volume 1,
+    chapter 17.
     """
 
     __module__ = "numpyro.distributions.truncated"
@@ -52,7 +56,11 @@ class RightTruncatedGamma(GammaBase):
 
     :param base_dist: a :class:`Gamma` distribution of concentration :math:`\alpha` and rate :math:`\beta`.
     :param high: the bound :math:`b > 0`.
+    :support: :math:`0 < x \le b`
     :raises ValueError: when ``base_dist`` is of another family.
+
+    **Reference:** N. L. Johnson, S. Kotz, N. Balakrishnan (1994), "Continuous Univariate Distributions", volume 1,
+    chapter 17.
     """
 
     __module__ = "numpyro.distributions.truncated"
@@ -79,7 +87,11 @@ class TwoSidedTruncatedGamma(GammaBase):
     :param base_dist: a :class:`Gamma` distribution of concentration :math:`\alpha` and rate :math:`\beta`.
     :param low: the lower bound :math:`a \ge 0`.
     :param high: the upper bound :math:`b > a`.
+    :support: :math:`a \le x \le b`
     :raises ValueError: when ``base_dist`` is of another family.
+
+    **Reference:** N. L. Johnson, S. Kotz, N. Balakrishnan (1994), "Continuous Univariate Distributions", volume 1,
+    chapter 17.
     """
 
     __module__ = "numpyro.distributions.truncated"

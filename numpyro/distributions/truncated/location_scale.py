@@ -33,10 +33,16 @@ class LeftTruncatedDistribution(LocationScale):
 
     .. math:: p(x) = \frac{f(x)}{1 - F(a)}, \quad x \ge a
 
+    with density :math:`f` and cdf :math:`F` of the base distribution.
+
     :param base_dist: a :class:`Cauchy`, :class:`Laplace`, :class:`Logistic`, :class:`Normal`, :class:`SoftLaplace` or
         :class:`StudentT` distribution.
-    :param low: the bound :math:`a`.
+    :param low: the bound :math:`a`, a real number.
+    :support: :math:`x \ge a`
     :raises ValueError: when ``base_dist`` is of another family.
+
+    **Reference:** N. L. Johnson, S. Kotz, N. Balakrishnan (1994), "Continuous Univariate Distributions", volume 1,
+    chapter 13.
     """
 
     __module__ = "numpyro.distributions.truncated"
@@ -57,10 +63,16 @@ class RightTruncatedDistribution(LocationScale):
 
     .. math:: p(x) = \frac{f(x)}{F(b)}, \quad x \le b
 
+    with density :math:`f` and cdf :math:`F` of the base distribution.
+
     :param base_dist: a :class:`Cauchy`, :class:`Laplace`, :class:`Logistic`, :class:`Normal`, :class:`SoftLaplace` or
         :class:`StudentT` distribution.
-    :param high: the bound :math:`b`.
+    :param high: the bound :math:`b`, a real number.
+    :support: :math:`x \le b`
     :raises ValueError: when ``base_dist`` is of another family.
+
+    **Reference:** N. L. Johnson, S. Kotz, N. Balakrishnan (1994), "Continuous Univariate Distributions", volume 1,
+    chapter 13.
     """
 
     __module__ = "numpyro.distributions.truncated"
@@ -81,11 +93,17 @@ class TwoSidedTruncatedDistribution(LocationScale):
 
     .. math:: p(x) = \frac{f(x)}{F(b) - F(a)}, \quad a \le x \le b
 
+    with density :math:`f` and cdf :math:`F` of the base distribution.
+
     :param base_dist: a :class:`Cauchy`, :class:`Laplace`, :class:`Logistic`, :class:`Normal`, :class:`SoftLaplace` or
         :class:`StudentT` distribution.
     :param low: the lower bound :math:`a`.
     :param high: the upper bound :math:`b > a`.
+    :support: :math:`a \le x \le b`
     :raises ValueError: when ``base_dist`` is of another family.
+
+    **Reference:** N. L. Johnson, S. Kotz, N. Balakrishnan (1994), "Continuous Univariate Distributions", volume 1,
+    chapter 13.
     """
 
     __module__ = "numpyro.distributions.truncated"

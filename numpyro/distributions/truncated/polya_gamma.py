@@ -29,10 +29,11 @@ class TruncatedPolyaGamma(Distribution):
     .. math:: p(x) \propto \sum_{n \ge 0} (-1)^n \frac{2n + 1}{\sqrt{2\pi x^3}}\, e^{-(2n + 1)^2 / 8x},
         \quad 0 < x \le 2.5
 
-    Reference: N. Polson, J. Scott, J. Windle (2013), "Bayesian inference for logistic models using Polya-gamma latent
-    variables".
-
     :param batch_shape: shape of the batch; default ``()``.
+    :support: :math:`0 < x \le 2.5`
+
+    **Reference:** N. Polson, J. Scott, J. Windle (2013), "Bayesian inference for logistic models using Polya-gamma
+    latent variables".
     """
 
     __module__ = "numpyro.distributions.truncated"

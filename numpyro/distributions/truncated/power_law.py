@@ -23,10 +23,13 @@ class DoublyTruncatedPowerLaw(Distribution):
     :math:`\beta \ge 0`, else :math:`a`) the integral is :math:`c^\beta\, t\, h(|\beta| t)` with
     :math:`h(v) = (1 - e^{-v}) / v`.
 
-    :param alpha: exponent :math:`\alpha`.
+    :param alpha: exponent :math:`\alpha`, a real number.
     :param low: lower bound :math:`a > 0`.
     :param high: upper bound :math:`b > a`.
+    :support: :math:`a \le x \le b`
     :raises ValueError: when ``low`` is not below ``high``.
+
+    **Reference:** A. Clauset, C. R. Shalizi, M. E. J. Newman (2009), "Power-law distributions in empirical data".
     """
 
     __module__ = "numpyro.distributions.truncated"
@@ -117,6 +120,9 @@ class LowerTruncatedPowerLaw(Distribution):
 
     :param alpha: exponent :math:`\alpha < -1`.
     :param low: bound :math:`a > 0`.
+    :support: :math:`x > a`
+
+    **Reference:** A. Clauset, C. R. Shalizi, M. E. J. Newman (2009), "Power-law distributions in empirical data".
     """
 
     __module__ = "numpyro.distributions.truncated"
