@@ -33,6 +33,9 @@ class InverseAutoregressiveTransform(Transform):
         of this shape; say :func:`~numpyro.nn.AutoregressiveNN` with its parameters.
     :param log_scale_min_clip: bound below which :math:`s` has no effect.
     :param log_scale_max_clip: bound above which :math:`s` has no effect.
+    :domain: :math:`\mathbb{R}^n`
+    :codomain: :math:`\mathbb{R}^n`
+    :log determinant: :math:`\sum_i s_i(x)`
 
     >>> import jax, jax.numpy as jnp
     >>> from numpyro.nn import AutoregressiveNN
@@ -43,7 +46,7 @@ class InverseAutoregressiveTransform(Transform):
     >>> bool(jnp.allclose(flow.inv(flow(x)), x))
     True
 
-    Reference: D. P. Kingma et al. (2016), "Improving variational inference with inverse autoregressive flow".
+    **Reference:** D. P. Kingma et al. (2016), "Improving variational inference with inverse autoregressive flow".
     """
 
     domain = constraints.real_vector
@@ -98,8 +101,11 @@ class BlockNeuralAutoregressiveTransform(Transform):
     :param bn_arn: function that takes :math:`x`, of shape ``batch_shape + (d,)``, to :math:`y` and
         :math:`\log \partial y_i / \partial x_i`, both of this shape; say
         :func:`~numpyro.nn.BlockNeuralAutoregressiveNN` with its parameters.
+    :domain: :math:`\mathbb{R}^n`
+    :codomain: :math:`\mathbb{R}^n`
+    :log determinant: :math:`\sum_i \log \partial y_i / \partial x_i`
 
-    Reference: N. De Cao, I. Titov, W. Aziz (2019), "Block neural autoregressive flow".
+    **Reference:** N. De Cao, I. Titov, W. Aziz (2019), "Block neural autoregressive flow".
     """
 
     domain = constraints.real_vector

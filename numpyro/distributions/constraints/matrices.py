@@ -39,7 +39,10 @@ class _SquareMatrix(_SingletonConstraint):
 
 
 class _LowerCholesky(_SquareMatrix):
-    """Lower triangular matrices with a positive diagonal."""
+    r"""Lower triangular matrices with a positive diagonal.
+
+    :math:`\{L \in \mathbb{R}^{n \times n} : L_{ii} > 0,\; L_{ij} = 0 \text{ for } i < j\}`
+    """
 
     def _check(self, xp: Any, x: Any) -> Any:
         lower = (xp.triu(x, 1) == 0) & xp.isfinite(x)
@@ -47,7 +50,10 @@ class _LowerCholesky(_SquareMatrix):
 
 
 class _SoftplusLowerCholesky(_LowerCholesky):
-    """Lower triangular matrices with a positive diagonal, which is reached by softplus instead of the exponential."""
+    r"""Lower triangular matrices with a positive diagonal, which is reached by softplus instead of the exponential.
+
+    :math:`\{L \in \mathbb{R}^{n \times n} : L_{ii} > 0,\; L_{ij} = 0 \text{ for } i < j\}`
+    """
 
     def feasible_like(self, prototype: ArrayLike) -> Any:
         image_of_zero = math.log(2.0) * np.eye(np.shape(prototype)[-1])
@@ -55,11 +61,17 @@ class _SoftplusLowerCholesky(_LowerCholesky):
 
 
 class _ScaledUnitLowerCholesky(_LowerCholesky):
-    """Lower triangular matrices with a positive diagonal, reached as a diagonal times a unit triangular matrix."""
+    r"""Lower triangular matrices with a positive diagonal, reached as a diagonal times a unit triangular matrix.
+
+    :math:`\{L \in \mathbb{R}^{n \times n} : L_{ii} > 0,\; L_{ij} = 0 \text{ for } i < j\}`
+    """
 
 
 class _CorrCholesky(_LowerCholesky):
-    """Cholesky factors of correlation matrices: lower triangular, positive diagonal, rows of unit length."""
+    r"""Cholesky factors of correlation matrices: lower triangular, positive diagonal, rows of unit length.
+
+    :math:`\{L \in \mathbb{R}^{n \times n} : L_{ii} > 0,\; L_{ij} = 0 \text{ for } i < j,\; \sum_j L_{ij}^2 = 1\}`
+    """
 
     def _check(self, xp: Any, x: Any) -> Any:
         unit_rows = abs((x * x).sum(axis=-1) - 1) < 4 * unit_tolerance(x.dtype)
@@ -67,7 +79,10 @@ class _CorrCholesky(_LowerCholesky):
 
 
 class _PositiveSemiDefinite(_SquareMatrix):
-    """Symmetric matrices whose eigenvalues are not negative, up to rounding."""
+    r"""Symmetric matrices whose eigenvalues are not negative, up to rounding.
+
+    :math:`\{A \in \mathbb{R}^{n \times n} : A = A^\top,\; x^\top A x \ge 0 \text{ for all } x\}`
+    """
 
     def _check(self, xp: Any, x: Any) -> Any:
         smallest, largest = _extreme_eigenvalues(xp, x)
@@ -75,14 +90,20 @@ class _PositiveSemiDefinite(_SquareMatrix):
 
 
 class _PositiveDefinite(_SquareMatrix):
-    """Symmetric matrices with positive eigenvalues."""
+    r"""Symmetric matrices with positive eigenvalues.
+
+    :math:`\{A \in \mathbb{R}^{n \times n} : A = A^\top,\; x^\top A x > 0 \text{ for all } x \ne 0\}`
+    """
 
     def _check(self, xp: Any, x: Any) -> Any:
         return _is_symmetric(xp, x) & (_extreme_eigenvalues(xp, x)[0] > 0)
 
 
 class _CorrMatrix(_PositiveDefinite):
-    """Symmetric matrices with positive eigenvalues and ones on the diagonal."""
+    r"""Symmetric matrices with positive eigenvalues and ones on the diagonal.
+
+    :math:`\{A \in \mathbb{R}^{n \times n} : A = A^\top,\; A_{ii} = 1,\; x^\top A x > 0 \text{ for all } x \ne 0\}`
+    """
 
     def _check(self, xp: Any, x: Any) -> Any:
         unit_diagonal = abs(_diagonal(xp, x) - 1) < 4 * unit_tolerance(x.dtype)

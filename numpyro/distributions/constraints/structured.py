@@ -23,9 +23,12 @@ from numpyro.distributions.constraints.real import real
 
 
 class _IndependentConstraint(Constraint):
-    """A constraint that holds for all elements along some batch dimensions, which so become event dimensions.
+    r"""A constraint that holds for all elements along some batch dimensions, which so become event dimensions.
 
-    :param base_constraint: the constraint on one element; where it is itself independent, the two merge into one.
+    :math:`\{x : x_i \in C \text{ for all } i\}` with the base constraint :math:`C`.
+
+    :param base_constraint: the constraint :math:`C` on one element; where it is itself independent, the two merge into
+        one.
     :param reinterpreted_batch_ndims: how many dimensions more make up an event.
     :raises UsageError: when an argument is of the wrong kind.
 
@@ -108,13 +111,15 @@ class _RealMatrix(_SingletonConstraint, _IndependentConstraint):
 
 
 class _Cat(Constraint):
-    """Different constraints on consecutive pieces of an array along one dimension.
+    r"""Different constraints on consecutive pieces of an array along one dimension.
+
+    :math:`\{(x_1, \dots, x_m) : x_j \in C_j\}` with pieces :math:`x_j` and constraints :math:`C_j`.
 
     Pieces that are judged as vectors or matrices make the whole be judged so: its ``event_dim`` is the largest among
     the parts'. Where ``dim`` is one of these event dimensions, all pieces must be inside; otherwise the answers stand
     side by side along ``dim``.
 
-    :param cseq: the constraints, in order.
+    :param cseq: the constraints :math:`C_j`, in order.
     :param dim: the dimension along which the array is cut.
     :param lengths: how long each piece is along ``dim``; 1 each by default.
     :raises UsageError: when there is no constraint, something else than a constraint, or a length too few or too many.
@@ -192,9 +197,11 @@ def batch_axis(dim: int, ndim: int, event_dim: int) -> int | None:
 
 
 class _ZeroSum(Constraint):
-    """Arrays that sum to zero along each of their last dimensions.
+    r"""Arrays that sum to zero along each of their last dimensions.
 
-    :param event_dim: the number of these dimensions.
+    :math:`\{x \in \mathbb{R}^{n_1 \times \dots \times n_d} : \sum_{i_k} x_{i_1 \dots i_d} = 0 \text{ for each } k\}`
+
+    :param event_dim: the number :math:`d` of these dimensions.
     """
 
     pytree_aux_fields = ("_event_dim",)
@@ -226,7 +233,9 @@ class _ZeroSum(Constraint):
 
 
 class _Dependent(Constraint):
-    """A support that depends on the parameters of a distribution, of which the class therefore knows only parts.
+    r"""A support that depends on the parameters of a distribution, of which the class therefore knows only parts.
+
+    :math:`C(\theta)`, a set that only the parameters :math:`\theta` of an instance determine.
 
     Called without a value, an instance returns a copy about which more is known.
 
@@ -272,9 +281,11 @@ def _unknown(what: str) -> str:
 
 
 class dependent_property(property, _Dependent):
-    """A property that returns a constraint, and on the class says what is known of it without an instance.
+    r"""A property that returns a constraint, and on the class says what is known of it without an instance.
 
-    :param fn: the function of ``self`` that returns the constraint.
+    :math:`C(\theta)`, where :math:`\theta` is the instance.
+
+    :param fn: the function of ``self`` that returns the constraint :math:`C(\theta)`.
     :param is_discrete: whether the set is discrete, where this is known.
     :param event_dim: the number of event dimensions, where this is known.
 

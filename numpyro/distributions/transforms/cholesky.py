@@ -64,7 +64,16 @@ def _diagonal_part(x: Any, y: Any) -> Array:
 
 
 class LowerCholeskyTransform(_PackedLowerCholesky):
-    """The map onto lower triangular matrices whose diagonal is the exponential of the last ``n`` elements."""
+    r"""The map onto lower triangular matrices whose diagonal is the exponential of the last ``n`` elements.
+
+    .. math:: L_{ij} = x_{i (i - 1) / 2 + j} \text{ for } i > j, \qquad L_{ii} = e^{z_i}
+
+    with indices from 0 and the last ``n`` elements :math:`z` of :math:`x`.
+
+    :domain: :math:`\mathbb{R}^{n (n + 1) / 2}`
+    :codomain: the lower triangular :math:`L \in \mathbb{R}^{n \times n}` with :math:`L_{ii} > 0`
+    :log determinant: :math:`\sum_i z_i`
+    """
 
     def __call__(self, x: Any) -> Array:
         below, z = self._split(x)
@@ -79,7 +88,16 @@ class LowerCholeskyTransform(_PackedLowerCholesky):
 
 
 class SoftplusLowerCholeskyTransform(_PackedLowerCholesky):
-    """The map onto lower triangular matrices whose diagonal is softplus of the last ``n`` elements."""
+    r"""The map onto lower triangular matrices whose diagonal is softplus of the last ``n`` elements.
+
+    .. math:: L_{ij} = x_{i (i - 1) / 2 + j} \text{ for } i > j, \qquad L_{ii} = \log(1 + e^{z_i})
+
+    with indices from 0 and the last ``n`` elements :math:`z` of :math:`x`.
+
+    :domain: :math:`\mathbb{R}^{n (n + 1) / 2}`
+    :codomain: the lower triangular :math:`L \in \mathbb{R}^{n \times n}` with :math:`L_{ii} > 0`
+    :log determinant: :math:`-\sum_i \log(1 + e^{-z_i})`
+    """
 
     codomain = constraints.softplus_lower_cholesky
 
@@ -96,7 +114,16 @@ class SoftplusLowerCholeskyTransform(_PackedLowerCholesky):
 
 
 class ScaledUnitLowerCholeskyTransform(LowerCholeskyTransform):
-    r"""The map onto :math:`D U`: :math:`D` diagonal, softplus of the last ``n`` elements, :math:`U` unit triangular."""
+    r"""The map onto :math:`D U`: :math:`D` diagonal, softplus of the last ``n`` elements, :math:`U` unit triangular.
+
+    .. math:: L_{ij} = D_i\, x_{i (i - 1) / 2 + j} \text{ for } i > j, \qquad L_{ii} = D_i = \log(1 + e^{z_i})
+
+    with indices from 0 and the last ``n`` elements :math:`z` of :math:`x`.
+
+    :domain: :math:`\mathbb{R}^{n (n + 1) / 2}`
+    :codomain: the lower triangular :math:`L \in \mathbb{R}^{n \times n}` with :math:`L_{ii} > 0`
+    :log determinant: :math:`\sum_i \bigl(i \log D_i - \log(1 + e^{-z_i})\bigr)`
+    """
 
     codomain = constraints.scaled_unit_lower_cholesky
 
@@ -123,7 +150,12 @@ def _log_softplus(z: Array) -> Array:
 
 
 class CholeskyTransform(ParameterFreeTransform):
-    r"""The map of a positive definite matrix to its lower Cholesky factor: :math:`x = y y^\top`."""
+    r"""The map of a positive definite matrix to its lower Cholesky factor: :math:`x = y y^\top`.
+
+    :domain: symmetric positive definite :math:`x \in \mathbb{R}^{n \times n}`
+    :codomain: the lower triangular :math:`y \in \mathbb{R}^{n \times n}` with :math:`y_{ii} > 0`
+    :log determinant: :math:`-n \log 2 - \sum_{i=1}^n (n + 1 - i) \log y_{ii}`
+    """
 
     domain = constraints.positive_definite
     codomain = constraints.lower_cholesky
@@ -147,6 +179,9 @@ class LowerCholeskyAffine(Transform):
 
     :param loc: the shift :math:`a`, of shape ``(..., n)``.
     :param scale_tril: the lower triangular matrix :math:`L` with a positive diagonal, of shape ``(..., n, n)``.
+    :domain: :math:`\mathbb{R}^n`
+    :codomain: :math:`\mathbb{R}^n`
+    :log determinant: :math:`\sum_i \log |L_{ii}|`
     :raises ValueError: when ``scale_tril`` is no matrix.
     """
 

@@ -23,6 +23,9 @@ class ComposeTransform(Transform):
     r"""One transform after another: :math:`T(x) = T_n(\dots T_2(T_1(x)))`.
 
     :param parts: the transforms, the one that is applied first standing first; none makes the identity.
+    :domain: that of the first part
+    :codomain: that of the last part
+    :log determinant: :math:`\sum_i \log |\det \partial T_i|`, each at the value of those before it
 
     >>> import numpy as np
     >>> from numpyro.distributions.transforms import AffineTransform, ComposeTransform, ExpTransform
@@ -132,10 +135,15 @@ def _with_event_dim(constraint: Constraint, event_dim: int) -> Constraint:
 
 
 class IndependentTransform(Transform):
-    """A transform repeated over batch dimensions that count as event dimensions.
+    r"""A transform repeated over batch dimensions that count as event dimensions.
 
-    :param base_transform: the transform; where it is itself independent, the two merge into one.
+    :math:`y_i = T(x_i)` for all indices :math:`i` of these dimensions.
+
+    :param base_transform: the transform :math:`T`; where it is itself independent, the two merge into one.
     :param reinterpreted_batch_ndims: how many dimensions more make up an event.
+    :domain: arrays whose elements are in that of the base
+    :codomain: arrays whose elements are in that of the base
+    :log determinant: :math:`\sum_i \log |\det \partial T(x_i)|`
     :raises UsageError: when an argument is of the wrong kind.
     """
 
@@ -193,11 +201,17 @@ class IndependentTransform(Transform):
 
 
 class CatTransform(Transform):
-    """Different transforms of consecutive pieces of an array along one dimension.
+    r"""Different transforms of consecutive pieces of an array along one dimension.
 
-    :param tseq: the transforms, in order.
+    :math:`(x_1, \dots, x_m) \mapsto (T_1(x_1), \dots, T_m(x_m))`
+
+    :param tseq: the transforms :math:`T_i`, in order.
     :param dim: the dimension along which the array is cut.
     :param lengths: how long each piece of the argument is along ``dim``; 1 each by default.
+    :domain: the pieces in those of the parts
+    :codomain: the pieces in those of the parts
+    :log determinant: :math:`\sum_i \log |\det \partial T_i(x_i)|`; where ``dim`` is a batch dimension, the terms stand
+        side by side
     :raises UsageError: when there is no transform, something else than a transform, or a length too few or too many.
 
     >>> import numpy as np

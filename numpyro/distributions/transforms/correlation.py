@@ -43,7 +43,13 @@ class CorrCholeskyTransform(ParameterFreeTransform):
 
     .. math:: \log |\det| = \sum_{i > k} \Big(1 + \frac{i - k - 1}{2}\Big) \log(1 - r_{ik}^2).
 
-    Source: Lewandowski, Kurowicka and Joe (2009); Stan reference manual, *Cholesky factors of correlation matrices*.
+    :domain: :math:`\mathbb{R}^{n (n - 1) / 2}`
+    :codomain: the lower triangular :math:`L \in \mathbb{R}^{n \times n}` with :math:`L_{ii} > 0` and rows of unit
+        length
+    :log determinant: the sum above
+
+    **Reference:** Lewandowski, Kurowicka and Joe (2009); Stan reference manual, *Cholesky factors of correlation
+    matrices*.
     """
 
     domain = constraints.real_vector
@@ -80,7 +86,13 @@ class CorrCholeskyTransform(ParameterFreeTransform):
 
 
 class CorrMatrixCholeskyTransform(CholeskyTransform):
-    r"""The map of a correlation matrix to its lower Cholesky factor: :math:`x = y y^\top`."""
+    r"""The map of a correlation matrix to its lower Cholesky factor: :math:`x = y y^\top`.
+
+    :domain: correlation matrices :math:`x`
+    :codomain: the lower triangular :math:`y \in \mathbb{R}^{n \times n}` with :math:`y_{ii} > 0` and rows of unit
+        length
+    :log determinant: :math:`-\sum_{i=1}^n (n - i) \log y_{ii}`
+    """
 
     domain = constraints.corr_matrix
     codomain = constraints.corr_cholesky

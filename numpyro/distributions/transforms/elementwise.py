@@ -21,7 +21,12 @@ from numpyro.distributions.transforms.registry import biject_to
 
 
 class IdentityTransform(ParameterFreeTransform):
-    """The map :math:`y = x`."""
+    r"""The map :math:`y = x`.
+
+    :domain: :math:`\mathbb{R}`
+    :codomain: :math:`\mathbb{R}`
+    :log determinant: :math:`0`
+    """
 
     sign = 1
 
@@ -36,7 +41,12 @@ class IdentityTransform(ParameterFreeTransform):
 
 
 class AbsTransform(ParameterFreeTransform):
-    """The map :math:`y = |x|`, which is no bijection: as its inverse, ``y`` itself is returned, with a warning."""
+    r"""The map :math:`y = |x|`, which is no bijection: as its inverse, ``y`` itself is returned, with a warning.
+
+    :domain: :math:`\mathbb{R}`
+    :codomain: :math:`\{y > 0\}`
+    :log determinant: none, for it is no bijection
+    """
 
     domain = constraints.real
     codomain = constraints.positive
@@ -55,6 +65,9 @@ class ExpTransform(Transform):
 
     :param domain: the set of arguments, :data:`~numpyro.distributions.constraints.real` by default; a half-line, an
         interval and an ordered vector have images that are known.
+    :domain: the argument ``domain``
+    :codomain: its image, by default :math:`\{y > 0\}`
+    :log determinant: :math:`x`
     """
 
     sign = 1
@@ -126,6 +139,9 @@ class AffineTransform(Transform):
     :param loc: the shift :math:`a`, a number or an array that broadcasts with ``x``.
     :param scale: the factor :math:`b`, likewise, not zero. On a domain with bounds, a traced one is taken as positive.
     :param domain: the set of arguments, :data:`~numpyro.distributions.constraints.real` by default.
+    :domain: the argument ``domain``
+    :codomain: its image
+    :log determinant: :math:`\log |b|`
     """
 
     pytree_data_fields = ("loc", "scale", "_domain")
@@ -192,7 +208,12 @@ def _base(constraint: Constraint) -> Constraint:
 
 
 class SigmoidTransform(ParameterFreeTransform):
-    r"""The map :math:`y = 1 / (1 + e^{-x})`, kept inside :math:`(0, 1)` in floating point too."""
+    r"""The map :math:`y = 1 / (1 + e^{-x})`, kept inside :math:`(0, 1)` in floating point too.
+
+    :domain: :math:`\mathbb{R}`
+    :codomain: :math:`[0, 1]`
+    :log determinant: :math:`\log y + \log(1 - y) = -|x| - 2 \log(1 + e^{-|x|})`
+    """
 
     sign = 1
     codomain = constraints.unit_interval
@@ -213,7 +234,12 @@ class SigmoidTransform(ParameterFreeTransform):
 
 
 class SoftplusTransform(ParameterFreeTransform):
-    r"""The map :math:`y = \log(1 + e^x)`."""
+    r"""The map :math:`y = \log(1 + e^x)`.
+
+    :domain: :math:`\mathbb{R}`
+    :codomain: :math:`\{y > 0\}`
+    :log determinant: :math:`-\log(1 + e^{-x})`
+    """
 
     sign = 1
     domain = constraints.real
@@ -238,6 +264,9 @@ class PowerTransform(Transform):
     r"""The map :math:`y = x^a` of the positive numbers.
 
     :param exponent: the exponent :math:`a`, a number or an array that broadcasts with ``x``, not zero.
+    :domain: :math:`\{x > 0\}`
+    :codomain: :math:`\{y > 0\}`
+    :log determinant: :math:`\log |a y / x|`
     """
 
     domain = constraints.positive

@@ -25,6 +25,10 @@ class RealFastFourierTransform(Transform):
     :param transform_shape: the shape of an event of the arguments; longer ones are cut, shorter ones filled with
         zeros. By default the arguments' own, where the last size is taken as even in the inverse.
     :param transform_ndims: the number of dimensions that are transformed.
+    :domain: :math:`\mathbb{R}^{n_1 \times \dots \times n_d}`
+    :codomain: :math:`\mathbb{C}^{n_1 \times \dots \times (\lfloor n_d / 2 \rfloor + 1)}`
+    :log determinant: :math:`\tfrac12 N \log N - \tfrac12 (N - M) \log 2` with :math:`N = \prod_i n_i`, of which
+        :math:`M = \prod_i (2 - n_i \bmod 2)` frequencies have a real coefficient
     :raises ValueError: when the two do not agree.
     """
 
@@ -88,10 +92,17 @@ class RealFastFourierTransform(Transform):
 class PackRealFastFourierCoefficientsTransform(Transform):
     r"""The map of :math:`n` real numbers to the Fourier coefficients of a real vector of that length.
 
+    .. math:: y_k = x_k + \mathrm{i}\, x_{\lfloor n / 2 \rfloor + k}, \quad k = 0, \dots, \lfloor n / 2 \rfloor
+
+    without the imaginary part for :math:`k = 0`, and for :math:`k = n / 2`.
+
     The first :math:`\lfloor n / 2 \rfloor + 1` numbers are the real parts, the others the imaginary parts of those
     coefficients that have one.
 
     :param transform_shape: the shape ``(n,)``; needed for the inverse, since it cannot be told from the coefficients.
+    :domain: :math:`\mathbb{R}^n`
+    :codomain: :math:`\mathbb{C}^{\lfloor n / 2 \rfloor + 1}`
+    :log determinant: :math:`0`
     """
 
     pytree_aux_fields = ("shape",)
@@ -171,6 +182,11 @@ class DiscreteCosineTransform(_AlongDimension):
     :param dim: the dimension, negative.
     :param smooth: the exponent :math:`s`: with independent normal coefficients, 0 makes white noise, 1 makes Brownian
         noise after the inverse, and so on.
+    :domain: :math:`\mathbb{R}^n` along ``dim``
+    :codomain: :math:`\mathbb{R}^n` along ``dim``
+    :log determinant: :math:`0`
+
+    **Reference:** N. Ahmed, T. Natarajan, K. R. Rao (1974), "Discrete cosine transform".
     """
 
     pytree_aux_fields = ("dim", "smooth")
@@ -204,8 +220,11 @@ class HaarTransform(_AlongDimension):
 
     :param dim: the dimension, negative.
     :param flip: whether to run it from the end of the dimension to its beginning.
+    :domain: :math:`\mathbb{R}^n` along ``dim``
+    :codomain: :math:`\mathbb{R}^n` along ``dim``
+    :log determinant: :math:`0`
 
-    Source: https://en.wikipedia.org/wiki/Discrete_wavelet_transform
+    **Reference:** https://en.wikipedia.org/wiki/Discrete_wavelet_transform
     """
 
     pytree_aux_fields = ("dim", "flip")
@@ -247,6 +266,9 @@ class RecursiveLinearTransform(Transform):
 
     :param transition_matrix: the matrix :math:`A`, of shape ``(..., n, n)``.
     :param initial_value: the state :math:`y_0` before the first, of shape ``(..., n)``; zero by default.
+    :domain: :math:`\mathbb{R}^{T \times n}`
+    :codomain: :math:`\mathbb{R}^{T \times n}`
+    :log determinant: :math:`0`
     """
 
     domain = constraints.real_matrix

@@ -27,10 +27,15 @@ from numpyro.distributions.transforms.registry import biject_to
 
 
 class ReshapeTransform(Transform):
-    """The map that gives events another shape of the same size.
+    r"""The map that gives events another shape of the same size.
+
+    :math:`y_{j_1 \dots j_m} = x_{i_1 \dots i_l}` where both indices stand at the same place in row-major order.
 
     :param forward_shape: the shape of an event of the values.
     :param inverse_shape: the shape of an event of the arguments.
+    :domain: real arrays of shape ``inverse_shape``
+    :codomain: real arrays of shape ``forward_shape``
+    :log determinant: :math:`0`
     :raises ValueError: when the two differ in size.
     """
 
@@ -77,9 +82,12 @@ def _swap_event(transform: Transform, shape: Shape, old: Shape, new: Shape) -> S
 
 
 class PermuteTransform(Transform):
-    """The map that permutes vectors: ``y = x[..., permutation]``.
+    r"""The map that permutes vectors, :math:`y_i = x_{\pi(i)}`: ``y = x[..., permutation]``.
 
-    :param permutation: array of shape ``(n,)`` that holds each of ``0, ..., n - 1`` once.
+    :param permutation: :math:`\pi`, an array of shape ``(n,)`` that holds each of ``0, ..., n - 1`` once.
+    :domain: :math:`\mathbb{R}^n`
+    :codomain: :math:`\mathbb{R}^n`
+    :log determinant: :math:`0`
     """
 
     domain = constraints.real_vector
@@ -105,10 +113,15 @@ class PermuteTransform(Transform):
 
 
 class UnpackTransform(Transform):
-    """The map of a vector to a pytree of its pieces, and back.
+    r"""The map of a vector to a pytree of its pieces, and back.
+
+    :math:`(x_1, \dots, x_n) \mapsto` the same numbers, in arrays.
 
     :param unpack_fn: function of a vector of shape ``(n,)`` that returns the pytree.
     :param pack_fn: its inverse, needed for ``inv`` only.
+    :domain: :math:`\mathbb{R}^n`
+    :codomain: pytrees of real arrays with :math:`n` elements together
+    :log determinant: :math:`0`
     """
 
     domain = constraints.real_vector
@@ -148,7 +161,12 @@ class UnpackTransform(Transform):
 
 
 class ComplexTransform(ParameterFreeTransform):
-    r"""The map of a pair of real numbers to the complex one :math:`y = x_1 + \mathrm{i} x_2`."""
+    r"""The map of a pair of real numbers to the complex one :math:`y = x_1 + \mathrm{i} x_2`.
+
+    :domain: :math:`\mathbb{R}^2`
+    :codomain: :math:`\mathbb{C}`
+    :log determinant: :math:`0`
+    """
 
     domain = constraints.real_vector
     codomain = constraints.complex

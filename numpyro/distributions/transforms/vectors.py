@@ -39,6 +39,12 @@ class StickBreakingTransform(ParameterFreeTransform):
     All is computed from logarithms: no piece is lost to cancellation, and none is less than the smallest normal
     number. The Jacobian of the first :math:`n - 1` elements is triangular, and its log determinant is
     :math:`\sum_{i=1}^n \log y_i`.
+
+    :domain: :math:`\mathbb{R}^{n - 1}`
+    :codomain: :math:`\{y \in \mathbb{R}^n : y_i \ge 0,\; \sum_i y_i = 1\}`
+    :log determinant: :math:`\sum_{i=1}^n \log y_i`
+
+    **Reference:** Stan Development Team, "Stan Reference Manual", section *Unit simplex*.
     """
 
     domain = constraints.real_vector
@@ -95,8 +101,12 @@ class SimplexToOrderedTransform(Transform):
     .. math:: y_i = a + \operatorname{logit}\Big(\sum_{j \le i} x_j\Big), \qquad i = 1, \dots, n - 1
 
     :param anchor_point: the anchor :math:`a`, a number or an array of the batch's shape.
+    :domain: :math:`\{x \in \mathbb{R}^n : x_i \ge 0,\; \sum_i x_i = 1\}`
+    :codomain: :math:`\{y \in \mathbb{R}^{n-1} : y_1 < \dots < y_{n-1}\}`
+    :log determinant: :math:`-\sum_i \log \sigma'(y_i - a)` with :math:`\sigma'(t) = \sigma(t) (1 - \sigma(t))`,
+        :math:`\sigma(t) = 1 / (1 + e^{-t})`
 
-    Source: Betancourt, *Ordinal Regression*, section 2.2.
+    **Reference:** Betancourt, *Ordinal Regression*, section 2.2.
     """
 
     domain = constraints.simplex
@@ -134,6 +144,11 @@ class L1BallTransform(ParameterFreeTransform):
     r"""The map of :math:`\mathbb{R}^n` onto the vectors with :math:`\sum_i |y_i| \le 1`, by signed stick breaking.
 
     .. math:: y_i = \tanh(x_i) \prod_{j<i} (1 - |\tanh x_j|)
+
+    :domain: :math:`\mathbb{R}^n`
+    :codomain: :math:`\{y \in \mathbb{R}^n : \sum_i |y_i| \le 1\}`
+    :log determinant: :math:`\sum_{i=1}^n \bigl(\log(1 - t_i^2) + (n - i) \log(1 - |t_i|)\bigr)` with :math:`t = \tanh
+        x`
     """
 
     domain = constraints.real_vector
@@ -171,7 +186,14 @@ def log_derivative_of_tanh(x: Array) -> Array:
 
 
 class OrderedTransform(ParameterFreeTransform):
-    r"""The map of :math:`\mathbb{R}^n` onto increasing vectors: :math:`y_1 = x_1`, :math:`y_i = y_{i-1} + e^{x_i}`."""
+    r"""The map of :math:`\mathbb{R}^n` onto increasing vectors: :math:`y_1 = x_1`, :math:`y_i = y_{i-1} + e^{x_i}`.
+
+    :domain: :math:`\mathbb{R}^n`
+    :codomain: :math:`\{y \in \mathbb{R}^n : y_1 < \dots < y_n\}`
+    :log determinant: :math:`\sum_{i=2}^n x_i`
+
+    **Reference:** Stan Development Team, "Stan Reference Manual", section *Ordered vector*.
+    """
 
     domain = constraints.real_vector
     codomain = constraints.ordered_vector
@@ -197,6 +219,9 @@ class ZeroSumTransform(Transform):
     :math:`-\sum_i x_i / (n + \sqrt{n})`: a reflection, which keeps volumes.
 
     :param transform_ndims: the number :math:`d`.
+    :domain: :math:`\mathbb{R}^{(n_1 - 1) \times \dots \times (n_d - 1)}`
+    :codomain: arrays in :math:`\mathbb{R}^{n_1 \times \dots \times n_d}` that sum to zero along each dimension
+    :log determinant: :math:`0`
     """
 
     pytree_aux_fields = ("transform_ndims",)
