@@ -6,8 +6,11 @@ With :math:`c = \tfrac12 \log 2\pi` and the remainder :math:`S` of Stirling's se
 
 Taking the difference of two such expressions by hand leaves terms of the size of the result, where the difference of
 two log gammas of size :math:`x \log x` would lose all digits (for ``float32`` from :math:`x \approx 10^6` on).
-Arguments below 8 are first raised by 8 with :math:`\Gamma(x + 8) = x (x+1) \cdots (x+7)\,\Gamma(x)`. All derivatives
-follow by automatic differentiation of the same expressions, and so don't cancel either. For positive arguments only.
+Arguments below 8 are first raised by 8 with :math:`\Gamma(x + 8) = x (x+1) \cdots (x+7)\,\Gamma(x)`. For positive
+arguments only.
+
+Derivatives are differences of digamma functions, by the derivative of the same series, and so don't cancel either.
+They have rules of their own: differentiating the expressions backwards would store an array for each of their terms.
 
 Reference: NIST Digital Library of Mathematical Functions, 5.11.1 and 5.5.1.
 """
@@ -16,6 +19,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -53,12 +57,46 @@ def gammaln(x: ArrayLike) -> Array:
     return (raised - 0.5) * jnp.log(raised) - raised + _HALF_LOG_TWO_PI + stirling_remainder(raised) - jnp.log(factor)
 
 
+def _digamma_series(x: Array) -> Array:
+    """``log(x) - 1 / (2 x) - digamma(x)``, for ``x`` at least 8: the negative derivative of ``stirling_remainder``."""
+    square = 1 / (x * x)
+    series = 1 / 132 - square * (691 / 32760)
+    for coefficient in (-1 / 240, 1 / 252, -1 / 120, 1 / 12):
+        series = coefficient + square * series
+    return square * series
+
+
+def _raised_slope(x: ArrayLike) -> Array:
+    """The logarithmic derivative of the factor of ``_raise``: ``1 / x + ... + 1 / (x + 7)`` below 8, else 0."""
+    small = jnp.less(x, _SHIFT)
+    start = jnp.where(small, x, 1)
+    product, slope = start, jnp.ones_like(start)
+    for step in range(1, _SHIFT):
+        product, slope = product * (start + step), slope * (start + step) + product
+    return jnp.where(small, slope / product, 0)
+
+
+def _digamma_difference(lower: Array, upper: Array, difference: Array) -> Array:
+    """``digamma(upper) - digamma(lower)`` for arguments at least 8 that are ``difference`` apart."""
+    series = _digamma_series(upper) - _digamma_series(lower)
+    return jnp.log1p(difference / lower) + 0.5 * difference / (lower * upper) - series
+
+
+def _floats(*arguments: ArrayLike) -> list[Array]:
+    dtype = jnp.result_type(float, *arguments)
+    return [jnp.asarray(argument, dtype) for argument in arguments]
+
+
 def gammaln_ratio(x: ArrayLike, increment: ArrayLike) -> Array:
     """``log(gamma(x + increment) / gamma(x))`` for positive ``x`` and ``x + increment``."""
+    return _gammaln_ratio(*_floats(x, increment))
+
+
+@jax.custom_jvp
+def _gammaln_ratio(x: Array, increment: Array) -> Array:
     upper, upper_factor = _raise(x + increment)
     lower, lower_factor = _raise(x)
-    # upper - lower, but for the rounding of the sum above; what the raising adds does not vary
-    difference = increment + lax.stop_gradient((upper - (x + increment)) - (lower - x))
+    difference = _raised_increment(x, increment, lower, upper)
     return (
         (lower - 0.5) * jnp.log1p(difference / lower)
         + difference * (jnp.log(upper) - 1)
@@ -67,14 +105,34 @@ def gammaln_ratio(x: ArrayLike, increment: ArrayLike) -> Array:
     )
 
 
+@_gammaln_ratio.defjvp
+def _gammaln_ratio_jvp(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Array, Array]:
+    x, increment = primals
+    upper, lower = _raise(x + increment)[0], _raise(x)[0]
+    difference = _raised_increment(x, increment, lower, upper)
+    upper_slope = _raised_slope(x + increment)
+    by_x = _digamma_difference(lower, upper, difference) + (_raised_slope(x) - upper_slope)
+    by_increment = jnp.log(upper) - 0.5 / upper - _digamma_series(upper) - upper_slope
+    return _gammaln_ratio(x, increment), by_x * tangents[0] + by_increment * tangents[1]
+
+
+def _raised_increment(x: Array, increment: Array, lower: Array, upper: Array) -> Array:
+    """``upper - lower`` of the raised ``x`` and ``x + increment``, but for the rounding of that sum."""
+    return increment + lax.stop_gradient((upper - (x + increment)) - (lower - x))  # what the raising adds is constant
+
+
 def betaln(a: ArrayLike, b: ArrayLike) -> Array:
     """``log(gamma(a) gamma(b) / gamma(a + b))`` for positive ``a`` and ``b``."""
+    return _betaln(*_floats(a, b))
+
+
+@jax.custom_jvp
+def _betaln(a: Array, b: Array) -> Array:
     small, large = jnp.minimum(a, b), jnp.maximum(a, b)
     x, x_factor = _raise(small)
     y, y_factor = _raise(large)
     z, z_factor = _raise(small + large)
-    # z - y, but for the rounding of the sum above; it is x where nothing was raised
-    difference = small + lax.stop_gradient((z - (small + large)) - (y - large))
+    difference = _raised_increment(large, small, y, z)  # it is x where nothing was raised
     return (
         _HALF_LOG_TWO_PI
         - difference * jnp.log(z / x)
@@ -85,6 +143,19 @@ def betaln(a: ArrayLike, b: ArrayLike) -> Array:
         + jnp.log(z_factor / y_factor)
         - jnp.log(x_factor)
     )
+
+
+@_betaln.defjvp
+def _betaln_jvp(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Array, Array]:
+    a, b = primals
+    raised_sum, slope_of_sum = _raise(a + b)[0], _raised_slope(a + b)
+
+    def by(x: Array, other: Array) -> Array:  # digamma(x) - digamma(x + other)
+        raised = _raise(x)[0]
+        difference = _raised_increment(x, other, raised, raised_sum)
+        return slope_of_sum - _raised_slope(x) - _digamma_difference(raised, raised_sum, difference)
+
+    return _betaln(a, b), by(a, b) * tangents[0] + by(b, a) * tangents[1]
 
 
 def log_poisson(count: Any, rate: Any) -> Array:
@@ -107,23 +178,49 @@ def log_poisson(count: Any, rate: Any) -> Array:
     if is_static and np.all(np.less(count, _SHIFT)):
         return count * jnp.log(positive_rate) - rate - gammaln(count + 1)
 
-    count = jnp.asarray(count, jnp.result_type(float, count))
-    large = count >= _SHIFT
-    divisor = jnp.where(large, count, 1)
-    excess = rate - jnp.where(large, count, 0)
-    quotient = positive_rate / divisor
-    rounding = excess * (1 / divisor) - (quotient - 1)
-    rounding = lax.stop_gradient(jnp.where(large & (jnp.abs(quotient - 1) < 0.5), rounding, 0))
+    return _log_poisson(*_floats(count, rate))
 
+
+@jax.custom_jvp
+def _log_poisson(count: Array, rate: Array) -> Array:
+    raised, product, log_quotient = _poisson_parts(count, rate)
+    large = count >= _SHIFT
     # log(k!) = (k + 1/2) log(k) - k + c + S(k), by k + 8 where k is small
-    raised = jnp.where(large, count, count + _SHIFT)
-    product = jnp.where(large, 1, count + 1)
-    for step in range(2, _SHIFT + 1):
-        product = product * jnp.where(large, 1, count + step)
     log_raised = jnp.log(raised)
     stirling = 0.5 * log_raised + _HALF_LOG_TWO_PI + stirling_remainder(raised)
     normalizer = stirling + jnp.where(large, 0, raised * (log_raised - 1)) - jnp.log(product)
-    return count * (jnp.log(quotient) + rounding) - excess - normalizer
+    return count * log_quotient - (rate - jnp.where(large, count, 0)) - normalizer
+
+
+def _poisson_parts(count: Array, rate: Array) -> tuple[Array, Array, Array]:
+    """The count raised by 8 where it is below, the factor by which its factorial has then grown, and the logarithm of
+    the rate, over the count from 8 on.
+    """
+    large = count >= _SHIFT
+    divisor = jnp.where(large, count, 1)
+    quotient = jnp.where((count == 0) & (rate == 0), 1, rate) / divisor
+    rounding = (rate - jnp.where(large, count, 0)) * (1 / divisor) - (quotient - 1)
+    rounding = lax.stop_gradient(jnp.where(large & (jnp.abs(quotient - 1) < 0.5), rounding, 0))
+    product = jnp.where(large, 1, count + 1)
+    for step in range(2, _SHIFT + 1):
+        product = product * jnp.where(large, 1, count + step)
+    return jnp.where(large, count, count + _SHIFT), product, jnp.log(quotient) + rounding
+
+
+@_log_poisson.defjvp
+def _log_poisson_jvp(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Array, Array]:
+    count, rate = primals
+    raised, _, log_quotient = _poisson_parts(count, rate)
+    # digamma(k + 1) = log(k) + 1 / (2 k) - ..., by k + 8 where k is small
+    large = count >= _SHIFT
+    start, slope = jnp.where(large, 1, count + 1), jnp.zeros_like(count)
+    for step in range(_SHIFT):
+        slope = slope + 1 / (start + step)
+    small_part = jnp.where(large, 0, slope - jnp.log(raised))
+    by_count = log_quotient + (small_part - 0.5 / raised + _digamma_series(raised))
+    both_zero = (count == 0) & (rate == 0)
+    by_rate = jnp.where(both_zero, -1, (count - rate) / jnp.where(both_zero, 1, rate))
+    return _log_poisson(count, rate), by_count * tangents[0] + by_rate * tangents[1]
 
 
 def log_binomial_coefficient(total: ArrayLike, count: ArrayLike) -> Array:
