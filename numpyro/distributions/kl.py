@@ -82,6 +82,7 @@ kl_divergence = KLDivergence()
 
 @kl_divergence.register(Distribution, ExpandedDistribution)
 def _kl_expanded_q(p: Distribution, q: ExpandedDistribution) -> Array:
+    r""":math:`\text{KL}(p \,\|\, q_\text{base})`, of the batch shape of both."""
     kl = kl_divergence(p, q.base_dist)
     return jnp.broadcast_to(kl, jnp.broadcast_shapes(p.batch_shape, q.batch_shape))
 
@@ -89,12 +90,14 @@ def _kl_expanded_q(p: Distribution, q: ExpandedDistribution) -> Array:
 @kl_divergence.register(ExpandedDistribution, Distribution)
 @kl_divergence.register(ExpandedDistribution, ExpandedDistribution)
 def _kl_expanded_p(p: ExpandedDistribution, q: Distribution) -> Array:
+    r""":math:`\text{KL}(p_\text{base} \,\|\, q)`, of the batch shape of both; the base of :math:`q` likewise."""
     kl = kl_divergence(p.base_dist, q)
     return jnp.broadcast_to(kl, jnp.broadcast_shapes(p.batch_shape, q.batch_shape))
 
 
 @kl_divergence.register(Independent, Independent)
 def _kl_independent_independent(p: Independent, q: Independent) -> Array:
+    r""":math:`\sum_i \text{KL}(p_i \,\|\, q_i)`, over the components."""
     # sum over the components that both regard as independent; what more one of them does belongs to its base
     shared = min(p.reinterpreted_batch_ndims, q.reinterpreted_batch_ndims)
     p_base = p.base_dist.to_event(p.reinterpreted_batch_ndims - shared)
@@ -104,6 +107,7 @@ def _kl_independent_independent(p: Independent, q: Independent) -> Array:
 
 @kl_divergence.register(MaskedDistribution, MaskedDistribution)
 def _kl_masked_masked(p: MaskedDistribution, q: MaskedDistribution) -> Array:
+    r""":math:`\text{KL}(p_\text{base} \,\|\, q_\text{base})` where both masks are true, else :math:`0`."""
     # where either of the log densities does not count, neither does their difference
     if p._mask is False or q._mask is False:
         return jnp.zeros(jnp.broadcast_shapes(p.batch_shape, q.batch_shape))
@@ -114,11 +118,13 @@ def _kl_masked_masked(p: MaskedDistribution, q: MaskedDistribution) -> Array:
 @kl_divergence.register(Delta, Distribution)
 @kl_divergence.register(Delta, ExpandedDistribution)
 def _kl_delta_any(p: Delta, q: Distribution) -> Array:
+    r""":math:`\log c - \log q(v)`, with the log density :math:`\log c` at the point :math:`v`."""
     return p.log_density - q.log_prob(p.v)
 
 
 @kl_divergence.register(TransformedDistribution, TransformedDistribution)
 def _kl_transformed_transformed(p: TransformedDistribution, q: TransformedDistribution) -> Array:
+    r""":math:`\text{KL}(p_\text{base} \,\|\, q_\text{base})`, the transforms being the same."""
     # a bijection applied to both changes nothing
     if len(p.transforms) == len(q.transforms) and all(
         s is t or s == t for s, t in zip(p.transforms, q.transforms, strict=True)

@@ -136,6 +136,7 @@ class HalfCauchy(Distribution):
 
 @kl_divergence.register(Cauchy, Cauchy)
 def _kl_cauchy_cauchy(p: Cauchy, q: Cauchy) -> Array:
+    r""":math:`\log\frac{(\gamma + \gamma')^2 + (x_0 - x_0')^2}{4 \gamma \gamma'}`."""
     # ((s + t)^2 + (a - b)^2) / (4 s t) = 1 + ((s - t)^2 + (a - b)^2) / (4 s t); Chyzak and Nielsen (2019)
     squares = jnp.square(p.scale - q.scale) + jnp.square(p.loc - q.loc)
     return jnp.log1p(squares / (4 * p.scale * q.scale))

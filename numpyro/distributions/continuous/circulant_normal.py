@@ -153,6 +153,9 @@ def _multiplicity(n: int, dtype: Any) -> NumpyArray:
 
 @kl_divergence.register(CirculantNormal, CirculantNormal)
 def _kl_circulant_circulant(p: CirculantNormal, q: CirculantNormal) -> Array:
+    r""":math:`\frac12 \sum_k \Bigl(\frac{\lambda_k}{\lambda_k'} - 1 - \log\frac{\lambda_k}{\lambda_k'} +
+    \frac{|y_k|^2}{n \lambda_k'}\Bigr), \; y = \text{DFT}(\mu - \mu')`.
+    """
     n = p.event_shape[0]
     ratio = jnp.asarray(p.covariance_rfft) / q.covariance_rfft
     shift = jnp.fft.rfft(jnp.asarray(p.loc) - q.loc)
@@ -164,6 +167,7 @@ def _kl_circulant_circulant(p: CirculantNormal, q: CirculantNormal) -> Array:
 
 @kl_divergence.register(Independent, CirculantNormal)
 def _kl_independent_circulant(p: Independent, q: CirculantNormal) -> Array:
+    r""":math:`-\log q(\text{E}_p x) + \frac12 \sum_i (\Sigma'^{-1})_{ii} \operatorname{Var}_p x_i - H(p)`."""
     # E[log q] takes the mean of p and its covariance, which is diagonal; the inverse of a circulant matrix has the mean
     # of the inverse eigenvalues on its diagonal
     if p.reinterpreted_batch_ndims != 1 or p.base_dist.event_shape:

@@ -83,6 +83,9 @@ class Dirichlet(Distribution):
 
 @kl_divergence.register(Dirichlet, Dirichlet)
 def _kl_dirichlet_dirichlet(p: Dirichlet, q: Dirichlet) -> Array:
+    r""":math:`\log\frac{B(\alpha')}{B(\alpha)} + \sum_i (\alpha_i - \alpha_i') \bigl(\psi(\alpha_i) -
+    \psi(\textstyle\sum_j \alpha_j)\bigr), \; B(\alpha) = \frac{\prod_i \Gamma(\alpha_i)}{\Gamma(\sum_i \alpha_i)}`.
+    """
     a, b = jnp.asarray(p.concentration), jnp.asarray(q.concentration)
     mean_log = digamma(a) - digamma(jnp.sum(a, -1, keepdims=True))
     return jnp.sum((a - b) * mean_log, -1) + q._log_normalizer - p._log_normalizer

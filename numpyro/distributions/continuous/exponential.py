@@ -68,4 +68,5 @@ class Exponential(Distribution):
 
 @kl_divergence.register(Exponential, Exponential)
 def _kl_exponential_exponential(p: Exponential, q: Exponential) -> Array:
+    r""":math:`\log\frac{\lambda}{\lambda'} + \frac{\lambda'}{\lambda} - 1`."""
     return log1p_excess((q.rate - p.rate) / p.rate)

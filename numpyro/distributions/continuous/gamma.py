@@ -170,6 +170,9 @@ class InverseGamma(TransformedDistribution):
 
 @kl_divergence.register(Gamma, Gamma)
 def _kl_gamma_gamma(p: Gamma, q: Gamma) -> Array:
+    r""":math:`(\alpha - \alpha')\,\psi(\alpha) - \log\frac{\Gamma(\alpha)}{\Gamma(\alpha')} + \alpha'
+    \log\frac{\beta}{\beta'} + \alpha \frac{\beta' - \beta}{\beta}`.
+    """
     a, b = p.concentration, q.concentration
     shapes = (a - b) * digamma(a) - gammaln_ratio(b, a - b)
     rates = b * jnp.log(p.rate / q.rate) + a * (q.rate - p.rate) / p.rate

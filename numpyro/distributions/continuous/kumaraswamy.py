@@ -98,6 +98,7 @@ class Kumaraswamy(Distribution):
 
 @kl_divergence.register(Kumaraswamy, Beta)
 def _kl_kumaraswamy_beta(p: Kumaraswamy, q: Beta) -> Array:
+    r""":math:`\log B(a', b') + (a' - 1) \frac{\psi(b + 1) + \gamma}{a} - (b' - 1)\,\text{E}_p \log(1 - x) - H(p)`."""
     a, b = p.concentration1, p.concentration0
     mean_log = -(digamma(b + 1.0) + EULER_GAMMA) / a
     cross = (q.concentration1 - 1) * mean_log + (q.concentration0 - 1) * _mean_log_complement(p)

@@ -73,6 +73,7 @@ class Laplace(Distribution):
 
 @kl_divergence.register(Laplace, Laplace)
 def _kl_laplace_laplace(p: Laplace, q: Laplace) -> Array:
+    r""":math:`\log\frac{b'}{b} + \frac{b\, e^{-|\mu - \mu'| / b} + |\mu - \mu'|}{b'} - 1`."""
     distance = jnp.abs(p.loc - q.loc)
     ratio = (p.scale * jnp.exp(-distance / p.scale) + distance) / q.scale
     return jnp.log(q.scale / p.scale) + ratio - 1

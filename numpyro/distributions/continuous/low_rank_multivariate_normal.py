@@ -170,6 +170,9 @@ def back_substitute(factor: Array, y: Array) -> Array:
 @kl_divergence.register(LowRankMultivariateNormal, LowRankMultivariateNormal)
 @kl_divergence.register(MultivariateNormal, LowRankMultivariateNormal)
 def _kl_to_low_rank(p: LowRankMultivariateNormal | MultivariateNormal, q: LowRankMultivariateNormal) -> Array:
+    r""":math:`\frac12 \Bigl(\operatorname{tr}(\Sigma'^{-1} \Sigma) + (\mu - \mu')^\top \Sigma'^{-1} (\mu - \mu') - d +
+    \log\frac{\det \Sigma'}{\det \Sigma}\Bigr)`.
+    """
     # tr(Q^-1 P) as the sum of the squared lengths of the columns of a factor of P
     trace = jnp.sum(q._mahalanobis(jnp.moveaxis(jnp.asarray(p.scale_tril), -1, 0)), 0)
     distance = q._mahalanobis(p.loc - jnp.asarray(q.loc))

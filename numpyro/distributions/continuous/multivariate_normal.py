@@ -151,6 +151,9 @@ class MultivariateNormal(Distribution):
 
 @kl_divergence.register(MultivariateNormal, MultivariateNormal)
 def _kl_multivariate_normal_multivariate_normal(p: MultivariateNormal, q: MultivariateNormal) -> Array:
+    r""":math:`\frac12 \Bigl(\operatorname{tr}(\Sigma'^{-1} \Sigma) + (\mu - \mu')^\top \Sigma'^{-1} (\mu - \mu') - d +
+    \log\frac{\det \Sigma'}{\det \Sigma}\Bigr)`.
+    """
     # tr(Q^-1 P) is the sum of squares of L_Q^-1 L_P; the columns of L_P are solved for as a batch
     columns = jnp.moveaxis(jnp.asarray(p.scale_tril), -1, 0)
     trace = jnp.sum(jnp.square(whiten(q.scale_tril, columns)), (0, -1))

@@ -187,10 +187,12 @@ class LogNormal(TransformedDistribution):
 
 @kl_divergence.register(Normal, Normal)
 def _kl_normal_normal(p: Normal, q: Normal) -> Array:
+    r""":math:`\log\frac{\sigma'}{\sigma} + \frac{\sigma^2 + (\mu - \mu')^2}{2 \sigma'^2} - \frac12`."""
     variance_ratio_excess = (p.scale - q.scale) * (p.scale + q.scale) / jnp.square(q.scale)
     return 0.5 * (log1p_excess(variance_ratio_excess) + jnp.square((p.loc - q.loc) / q.scale))
 
 
 @kl_divergence.register(HalfNormal, HalfNormal)
 def _kl_half_normal_half_normal(p: HalfNormal, q: HalfNormal) -> Array:
+    r""":math:`\log\frac{\sigma'}{\sigma} + \frac{\sigma^2}{2 \sigma'^2} - \frac12`."""
     return 0.5 * log1p_excess((p.scale - q.scale) * (p.scale + q.scale) / jnp.square(q.scale))

@@ -73,5 +73,6 @@ class Uniform(Distribution):
 
 @kl_divergence.register(Uniform, Uniform)
 def _kl_uniform_uniform(p: Uniform, q: Uniform) -> Array:
+    r""":math:`\log\frac{b' - a'}{b - a}` if :math:`[a, b] \subseteq [a', b']`, else :math:`\infty`."""
     inside = (p.low >= q.low) & (p.high <= q.high)
     return jnp.where(inside, jnp.log((q.high - q.low) / (p.high - p.low)), jnp.inf)

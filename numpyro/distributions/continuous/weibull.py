@@ -79,6 +79,9 @@ class Weibull(Distribution):
 
 @kl_divergence.register(Weibull, Gamma)
 def _kl_weibull_gamma(p: Weibull, q: Gamma) -> Array:
+    r""":math:`\log\frac{k}{\lambda} - \gamma \Bigl(1 - \frac1k\Bigr) - 1 - \alpha \log \beta + \log \Gamma(\alpha) -
+    (\alpha - 1) \Bigl(\log \lambda - \frac{\gamma}{k}\Bigr) + \beta \lambda\, \Gamma\Bigl(1 + \frac1k\Bigr)`.
+    """
     a, b, k = q.concentration, q.rate, p.concentration
     # E[log x] = log(scale) - gamma / k, E[x] = mean
     mean_log = jnp.log(p.scale) - EULER_GAMMA / k

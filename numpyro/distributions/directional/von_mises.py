@@ -144,6 +144,9 @@ class VonMises(Distribution):
 
 @kl_divergence.register(VonMises, VonMises)
 def _kl_von_mises_von_mises(p: VonMises, q: VonMises) -> Array:
+    r""":math:`\log\frac{I_0(\kappa')}{I_0(\kappa)} + \frac{I_1(\kappa)}{I_0(\kappa)} \bigl(\kappa - \kappa' \cos(\mu -
+    \mu')\bigr)`.
+    """
     # the mean of cos(x - m) is A(k) cos(mu - m), A = I_1 / I_0
     k, l = jnp.asarray(p.concentration), jnp.asarray(q.concentration)
     resultant = i1e(k) / i0e(k)

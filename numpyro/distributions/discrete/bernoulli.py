@@ -167,6 +167,7 @@ Bernoulli.__module__ = "numpyro.distributions.discrete"
 @kl_divergence.register(BernoulliLogits, BernoulliProbs)
 @kl_divergence.register(BernoulliLogits, BernoulliLogits)
 def _kl_bernoulli_bernoulli(p: Any, q: Any) -> Array:
+    r""":math:`\sum_{k \in \{0, 1\}} p(k) \log\frac{p(k)}{q(k)}`."""
     terms = [
         jnp.where(p_k > 0, p_k * (p.log_prob(k) - q.log_prob(k)), 0)
         for k, p_k in ((1, jnp.asarray(p.probs)), (0, 1 - jnp.asarray(p.probs)))

@@ -213,5 +213,6 @@ Categorical.__module__ = "numpyro.distributions.discrete"
 
 @kl_divergence.register(_Categorical, _Categorical)
 def _kl_categorical_categorical(p: _Categorical, q: _Categorical) -> Array:
+    r""":math:`\sum_k p_k \log\frac{p_k}{p_k'}`."""
     probs = jnp.asarray(p.probs)
     return jnp.sum(probs * jnp.where(probs > 0, p._log_probs - q._log_probs, 0), -1)

@@ -88,4 +88,5 @@ class Poisson(Distribution):
 
 @kl_divergence.register(Poisson, Poisson)
 def _kl_poisson_poisson(p: Poisson, q: Poisson) -> Array:
+    r""":math:`\lambda \log\frac{\lambda}{\lambda'} + \lambda' - \lambda`."""
     return xlogy(p.rate, p.rate) - xlogy(p.rate, q.rate) + q.rate - p.rate
