@@ -116,7 +116,9 @@ class BetaProportion(Beta):
 
 @kl_divergence.register(Beta, Beta)
 def _kl_beta_beta(p: Beta, q: Beta) -> Array:
-    r""":math:`\log\frac{B(a', b')}{B(a, b)} + (a - a')\,\psi(a) + (b - b')\,\psi(b) + (a' - a + b' - b)\,\psi(a + b)`."""
+    r""":math:`\log\frac{B(a', b')}{B(a, b)} + (a - a')\,\psi(a) + (b - b')\,\psi(b)
+    + (a' - a + b' - b)\,\psi(a + b)`.
+    """
     a, b = p.concentration1, p.concentration0
     difference1, difference0 = a - q.concentration1, b - q.concentration0
     logs = difference1 * digamma(a) + difference0 * digamma(b) - (difference1 + difference0) * digamma(a + b)
