@@ -1,7 +1,9 @@
 """Adaptation during warm-up: the step size, the mass matrix, and the schedule that says when.
 
 - ``dual_averaging``: the step size that meets a target acceptance probability;
-- ``covariance``: running estimates of the posterior covariance for the mass matrix;
+- ``covariance``: running covariances of draws and gradients;
+- ``fisher``, ``low_rank``: inverse mass matrices from both, with which the posterior is most nearly standard normal;
+- ``estimators``: the strategies that a kernel can choose among, with the same operations;
 - ``schedule``: the windows of warm-up.
 
 Each piece is a pure function over its own state; the kernel sequences them.
@@ -9,15 +11,24 @@ Each piece is a pure function over its own state; the kernel sequences them.
 
 from numpyro.infer.adaptation.covariance import WelfordState, welford_covariance, welford_init, welford_update
 from numpyro.infer.adaptation.dual_averaging import DualAveragingState, dual_averaging_init, dual_averaging_update
-from numpyro.infer.adaptation.schedule import AdaptationWindow, adaptation_windows, window_ends
+from numpyro.infer.adaptation.estimators import CovarianceEstimator, Estimator, FisherEstimator, LowRankEstimator
+from numpyro.infer.adaptation.low_rank import LowRankMatrix, low_rank_estimate
+from numpyro.infer.adaptation.schedule import AdaptationWindow, adaptation_windows, growing_windows, window_ends
 
 __all__ = [
     "AdaptationWindow",
+    "CovarianceEstimator",
     "DualAveragingState",
+    "Estimator",
+    "FisherEstimator",
+    "LowRankEstimator",
+    "LowRankMatrix",
     "WelfordState",
     "adaptation_windows",
     "dual_averaging_init",
     "dual_averaging_update",
+    "growing_windows",
+    "low_rank_estimate",
     "welford_covariance",
     "welford_init",
     "welford_update",

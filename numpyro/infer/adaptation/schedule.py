@@ -1,7 +1,12 @@
-"""The windows of warm-up, as in Stan: a fast start, doubling slow windows, a fast end.
+"""The windows of warm-up.
 
-In the fast windows only the step size adapts. At the end of each slow window the mass matrix is set from the
-positions of that window alone, and the step size starts over.
+:func:`adaptation_windows` are those of Stan: a fast start, doubling slow windows, a fast end. In the fast windows only
+the step size adapts. At the end of each slow window the mass matrix is set from the positions of that window alone, and
+the step size starts over.
+
+:func:`growing_windows` are for estimates that are good from the first: the mass matrix adapts from the start, from the
+positions of the present window and the one before it, so that it always has a window's worth of them and forgets early
+ones in time.
 """
 
 from __future__ import annotations
@@ -11,8 +16,9 @@ from typing import NamedTuple
 import numpy as np
 
 FAST_START, FIRST_SLOW, FAST_END = 75, 25, 50
-MAX_WINDOWS = 32
-"""Windows double, so that no warm-up that can be counted in 32 bits has more."""
+FIRST_GROWING, GROWTH, LAST_SHARE = 10, 1.5, 0.1
+MAX_WINDOWS = 64
+"""Windows grow by half at least, so that no warm-up that can be counted in 32 bits has more."""
 
 
 class AdaptationWindow(NamedTuple):
@@ -49,7 +55,32 @@ def adaptation_windows(num_warmup: int) -> list[AdaptationWindow]:
     return windows
 
 
-def window_ends(num_warmup: int) -> np.ndarray:
+def growing_windows(num_warmup: int) -> list[AdaptationWindow]:
+    """The windows where every iteration adapts, for a warm-up of ``num_warmup`` iterations.
+
+    Each is longer than the one before by half; the last, in which only the step size adapts, gets a tenth of all.
+    Below 20 iterations there is one window.
+
+    >>> [tuple(window) for window in growing_windows(200)]
+    [(0, 9), (10, 24), (25, 47), (48, 81), (82, 179), (180, 199)]
+    """
+    if num_warmup < 20:
+        return [AdaptationWindow(0, num_warmup - 1)] if num_warmup > 0 else []
+    last = num_warmup - max(1, int(LAST_SHARE * num_warmup))
+    windows = []
+    begin, size = 0, FIRST_GROWING
+    while begin < last:
+        following = int(GROWTH * size)
+        stop = begin + size
+        if stop + following > last:
+            stop = last
+        windows.append(AdaptationWindow(begin, stop - 1))
+        begin, size = stop, following
+    windows.append(AdaptationWindow(last, num_warmup - 1))
+    return windows
+
+
+def window_ends(windows: list[AdaptationWindow]) -> np.ndarray:
     """The last iteration of each window, padded to ``MAX_WINDOWS`` so that every warm-up fits one program."""
-    ends = [window.end for window in adaptation_windows(num_warmup)]
+    ends = [window.end for window in windows]
     return np.array(ends + [np.iinfo(np.int32).max] * (MAX_WINDOWS - len(ends)), np.int32)

@@ -14,11 +14,13 @@ import numpy as np
 
 from numpyro._errors import UsageError
 from numpyro._typing import Array, Key, PyTree
+from numpyro.infer.chain_axis import CHAIN_AXIS
 from numpyro.infer.hmc.mass_matrix import DenseMass, build_metric, first_inverse_mass_matrix
 from numpyro.infer.hmc.metric import AdaptedMetric, CustomKineticEnergy, Metric
 from numpyro.infer.hmc.sampler import HMCSampler, Target
 from numpyro.infer.hmc.state import HMCState, make_schedule, schedule_of
 from numpyro.infer.hmc.transition import HMCAlgorithm, Tuning
+from numpyro.infer.hmc.warmup import ADAPTATIONS, Warmup, make_estimators
 from numpyro.infer.initialization import init_to_uniform
 from numpyro.infer.mcmc.kernel import MCMCKernel
 from numpyro.infer.model import ModelView
@@ -73,6 +75,8 @@ class HMC(MCMCKernel):
         find_heuristic_step_size: bool = False,
         forward_mode_differentiation: bool = False,
         regularize_mass_matrix: bool = True,
+        adaptation: str = "windows",
+        pooled_adaptation: bool = False,
     ) -> None:
         if (model is None) == (potential_fn is None):
             raise ValueError("Only one of `model` or `potential_fn` must be specified.")
@@ -101,6 +105,8 @@ class HMC(MCMCKernel):
         self._find_heuristic_step_size = find_heuristic_step_size
         self._forward_mode_differentiation = forward_mode_differentiation
         self._regularize_mass_matrix = regularize_mass_matrix
+        self._adaptation = adaptation
+        self._pooled_adaptation = bool(pooled_adaptation)
         self._check_settings()
 
     def _check_settings(self) -> None:
@@ -109,6 +115,13 @@ class HMC(MCMCKernel):
         target = self._target_accept_prob
         if isinstance(target, (int, float)) and not 0 < target < 1:
             raise ValueError(f"`target_accept_prob` must lie between 0 and 1, got {target}.")
+        if self._adaptation not in ADAPTATIONS:
+            raise ValueError(f"`adaptation` must be one of {ADAPTATIONS}, got {self._adaptation!r}.")
+        if self._adaptation == "low_rank" and self._dense_mass is not False:
+            raise ValueError(
+                "adaptation='low_rank' has a form of its own for correlations: leave `dense_mass` at False, or use "
+                "adaptation='fisher' with dense matrices."
+            )
         self._check_lengths()
 
     def _check_lengths(self) -> None:
@@ -212,19 +225,27 @@ class HMC(MCMCKernel):
         if postprocess_fn is not None:
             finish = postprocess_fn
             target = target._replace(postprocess=lambda data, z: finish(z))
-        layout, mass = build_metric(target.prototype, self._dense_mass, named=self._model is not None)
+        layout, mass = build_metric(
+            target.prototype,
+            self._dense_mass,
+            named=self._model is not None,
+            low_rank=self._adaptation == "low_rank",
+        )
         metric: Metric = mass
         if self._kinetic_fn is not None:
             metric = CustomKineticEnergy(mass, self._kinetic_fn, layout)
-        algorithm = HMCAlgorithm(
+        warmup = Warmup(
             metric=metric,
             mass=mass,
-            num_checkpoints=None if self._max_tree_depth is None else max(self._max_tree_depth),
+            estimators=make_estimators(mass, self._adaptation, self._regularize_mass_matrix, self._pooled_adaptation),
+            overlapping=self._adaptation != "windows",
             adapt_step_size=self._adapt_step_size,
             adapt_mass_matrix=self._adapt_mass_matrix,
-            regularize_mass_matrix=self._regularize_mass_matrix,
             find_heuristic_step_size=self._find_heuristic_step_size,
+            pooled=self._pooled_adaptation,
         )
+        num_checkpoints = None if self._max_tree_depth is None else max(self._max_tree_depth)
+        algorithm = HMCAlgorithm(metric=metric, num_checkpoints=num_checkpoints, warmup=warmup)
         tuning = self._tuning(num_warmup, mass)
         return HMCSampler(algorithm, layout, tuning, target, self._forward_mode_differentiation)
 
@@ -265,7 +286,7 @@ class HMC(MCMCKernel):
             trajectory_length=self._trajectory_length,
             num_steps=self._num_steps,
             max_tree_depth=(np.int32(depth[0]), np.int32(depth[1])),
-            schedule=make_schedule(num_warmup),
+            schedule=make_schedule(num_warmup, overlapping=self._adaptation != "windows"),
         )
 
     # The documented protocol
@@ -290,7 +311,7 @@ class HMC(MCMCKernel):
 
         def build() -> Callable[..., HMCState]:
             init = sampler.without_data().init
-            return jax.jit(jax.vmap(init, axes) if batched else init)
+            return jax.jit(jax.vmap(init, axes, axis_name=CHAIN_AXIS) if batched else init)
 
         init = compiled_programs.get(("init", sampler.key, batched, init_params is None), build)
         state = init(sampler.data, rng_key, init_params)
@@ -345,6 +366,8 @@ class NUTS(HMC):
         find_heuristic_step_size: bool = False,
         forward_mode_differentiation: bool = False,
         regularize_mass_matrix: bool = True,
+        adaptation: str = "windows",
+        pooled_adaptation: bool = False,
     ) -> None:
         super().__init__(
             model,
@@ -362,6 +385,8 @@ class NUTS(HMC):
             find_heuristic_step_size,
             forward_mode_differentiation,
             regularize_mass_matrix,
+            adaptation,
+            pooled_adaptation,
         )
         depths = max_tree_depth if isinstance(max_tree_depth, (tuple, list)) else (max_tree_depth, max_tree_depth)
         if len(depths) != 2 or any(int(d) != d or not 1 <= d <= 30 for d in depths):

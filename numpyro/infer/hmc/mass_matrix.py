@@ -7,29 +7,47 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from numpyro._typing import Array, PyTree
-from numpyro.infer.hmc.metric import AdaptedMetric, BlockMetric, DenseMetric, DiagonalMetric
+from numpyro._typing import PyTree
+from numpyro.infer.adaptation import LowRankMatrix
+from numpyro.infer.hmc.metric import (
+    AdaptedMetric,
+    BlockMetric,
+    BlockOf,
+    DenseMetric,
+    DiagonalMetric,
+    LowRankMetric,
+)
 from numpyro.infer.model import Layout
 
 DenseMass = bool | Sequence[tuple[str, ...]]
 
 
-def build_metric(prototype: PyTree, dense_mass: DenseMass, *, named: bool) -> tuple[Layout, AdaptedMetric]:
+MAX_RANK = 16
+"""The most directions in which a low-rank mass matrix differs from a diagonal one."""
+
+
+def build_metric(
+    prototype: PyTree, dense_mass: DenseMass, *, named: bool, low_rank: bool = False
+) -> tuple[Layout, AdaptedMetric]:
     """The layout of positions, the sites of a block side by side, and the metric over it.
 
     :param prototype: a position, or its shapes.
     :param dense_mass: see :class:`~numpyro.infer.HMC`.
     :param named: positions are dictionaries by site, over which blocks can be named.
+    :param low_rank: the matrix is diagonal but for a few directions.
     :raises ValueError: when blocks name sites that there are not, or a site twice.
     """
     layout = Layout(prototype)
+    if low_rank:
+        metric = LowRankMetric(layout.size, min(layout.size, MAX_RANK))
+        return layout, BlockMetric({layout.names: metric}) if named and layout.names is not None else metric
     if not named or layout.names is None:
         if not isinstance(dense_mass, bool):
             raise ValueError("blocks of sites in `dense_mass` need a model; with potential_fn use True or False.")
         return layout, (DenseMetric if dense_mass else DiagonalMetric)(layout.size)
     blocks = _blocks(dense_mass, layout.names)
     layout = Layout(prototype, [name for block in blocks for name in block])
-    metrics: dict[Any, DiagonalMetric | DenseMetric] = {}
+    metrics: dict[Any, BlockOf] = {}
     for block, dense in blocks.items():
         spans = [layout.span(name) for name in block]
         metrics[block] = (DenseMetric if dense else DiagonalMetric)(sum(s.stop - s.start for s in spans))
@@ -83,9 +101,12 @@ def first_inverse_mass_matrix(given: Any, metric: AdaptedMetric) -> PyTree:
     }
 
 
-def _check_matrix(matrix: Any, metric: DiagonalMetric | DenseMetric) -> Array:
-    """The matrix in the form that the metric has; a diagonal may stand for a dense matrix."""
-    matrix = jnp.asarray(matrix, jnp.result_type(float))
+def _check_matrix(matrix: Any, metric: BlockOf) -> PyTree:
+    """The matrix in the form that the metric has; a diagonal may stand for any."""
+    dtype = jnp.result_type(float)
+    if isinstance(metric, LowRankMetric):
+        return _check_low_rank(matrix, metric, dtype)
+    matrix = jnp.asarray(matrix, dtype)
     dense = isinstance(metric, DenseMetric)
     if dense and matrix.shape == (metric.size,):
         matrix = jnp.diag(matrix)
@@ -93,3 +114,21 @@ def _check_matrix(matrix: Any, metric: DiagonalMetric | DenseMetric) -> Array:
     if matrix.shape != expected:
         raise ValueError(f"`inverse_mass_matrix` must have shape {expected}, got {matrix.shape}.")
     return matrix
+
+
+def _check_low_rank(matrix: Any, metric: LowRankMetric, dtype: Any) -> LowRankMatrix:
+    expected = (metric.size,), (metric.size, metric.rank), (metric.rank,)
+    if isinstance(matrix, tuple) and len(matrix) == 3:
+        parts = LowRankMatrix(*(jnp.asarray(part, dtype) for part in matrix))
+        if tuple(part.shape for part in parts) == expected:
+            return parts
+        found: Any = tuple(part.shape for part in parts)
+    else:
+        diagonal = jnp.asarray(matrix, dtype)
+        if diagonal.shape == (metric.size,):
+            return metric.identity(dtype)._replace(scale=jnp.sqrt(diagonal))
+        found = diagonal.shape
+    raise ValueError(
+        f"`inverse_mass_matrix` must be a diagonal of shape {(metric.size,)} with adaptation='low_rank', or the scale, "
+        f"vectors and values that it found in another run, of shapes {expected}; got {found}."
+    )

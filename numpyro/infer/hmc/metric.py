@@ -2,7 +2,7 @@
 
 With the inverse mass matrix :math:`M^{-1}` (an estimate of the posterior covariance), momenta are
 :math:`r \\sim N(0, M)`, the kinetic energy is :math:`K(r) = \\frac12 r^\\top M^{-1} r` and the velocity
-:math:`\\partial K / \\partial r = M^{-1} r`. A *metric* has these three operations; diagonal, dense and block
+:math:`\\partial K / \\partial r = M^{-1} r`. A *metric* has these three operations; diagonal, dense, low-rank and block
 matrices differ in nothing else that the sampler sees. Metrics are static objects; the matrices themselves are arrays of
 the state, a :class:`MassMatrix`.
 """
@@ -19,6 +19,7 @@ from jax import lax
 from jax.scipy.linalg import solve_triangular
 
 from numpyro._typing import Array, PyTree
+from numpyro.infer.adaptation import LowRankMatrix
 from numpyro.infer.model.layout import Layout
 
 
@@ -26,8 +27,8 @@ class MassMatrix(NamedTuple):
     """An inverse mass matrix with factors of the mass matrix.
 
     For a diagonal matrix all three are vectors. For a dense one ``sqrt`` is the lower triangular :math:`L` with
-    :math:`L L^\\top = M` and ``sqrt_inv`` is :math:`L^{-1}`. For blocks all three are dictionaries by the sites of a
-        block.
+    :math:`L L^\\top = M` and ``sqrt_inv`` is :math:`L^{-1}`. For one of low rank see :class:`LowRankMetric`. For blocks
+    all three are dictionaries by the sites of a block.
     """
 
     inverse: PyTree
@@ -103,13 +104,58 @@ class DenseMetric:
         return jnp.eye(self.size, dtype=dtype)
 
 
+@dataclass(frozen=True)
+class LowRankMetric:
+    """:math:`M` is diagonal but for ``rank`` directions.
+
+    With ``scale`` :math:`s`, ``vectors`` :math:`U` and ``values`` :math:`\\lambda` of each matrix's
+    :class:`~numpyro.infer.adaptation.LowRankMatrix`, and
+    :math:`P(\\lambda) = I + U (\\operatorname{diag}(\\lambda) - I) U^\\top`,
+
+    - ``inverse`` is :math:`M^{-1} = \\operatorname{diag}(s)\\, P(\\lambda) \\operatorname{diag}(s)`;
+    - ``sqrt`` is :math:`F = \\operatorname{diag}(s)\\, P(\\lambda)` with :math:`F F^\\top = M`;
+    - ``sqrt_inv`` is :math:`F^{-1} = P(\\lambda) \\operatorname{diag}(s)`.
+
+    All operations cost :math:`O(D k)`.
+    """
+
+    size: int
+    rank: int
+
+    def momentum(self, mass: MassMatrix, noise: Array) -> Array:
+        return mass.sqrt.scale * _stretch(mass.sqrt, noise)
+
+    def velocity(self, mass: MassMatrix, r: Array) -> Array:
+        return mass.inverse.scale * _stretch(mass.inverse, mass.inverse.scale * r)
+
+    def kinetic_energy(self, mass: MassMatrix, r: Array) -> Array:
+        return 0.5 * jnp.dot(r, self.velocity(mass, r))
+
+    def mass_matrix(self, inverse: LowRankMatrix) -> MassMatrix:
+        root = jnp.sqrt(inverse.values)
+        sqrt = LowRankMatrix(1.0 / inverse.scale, inverse.vectors, 1.0 / root)
+        return MassMatrix(inverse, sqrt, inverse._replace(values=root))
+
+    def identity(self, dtype: Any) -> LowRankMatrix:
+        one = jnp.ones(self.size, dtype)
+        return LowRankMatrix(one, jnp.eye(self.size, self.rank, dtype=dtype), one[: self.rank])
+
+
+def _stretch(matrix: LowRankMatrix, vector: Array) -> Array:
+    """:math:`(I + U (\\Lambda - I) U^\\top) x`."""
+    return vector + matrix.vectors @ ((matrix.values - 1.0) * (vector @ matrix.vectors))
+
+
+BlockOf = DiagonalMetric | DenseMetric | LowRankMetric
+
+
 class BlockMetric:
     """:math:`M` is block diagonal; each block, a run of the flat vector, has a metric of its own.
 
     :param blocks: metrics by the tuple of the sites in the block, in the order in which they lie in the flat vector.
     """
 
-    def __init__(self, blocks: dict[Any, DiagonalMetric | DenseMetric]) -> None:
+    def __init__(self, blocks: dict[Any, BlockOf]) -> None:
         self.blocks = tuple(blocks.items())
 
     def __eq__(self, other: object) -> bool:
@@ -141,11 +187,11 @@ class BlockMetric:
         parts = {key: metric.mass_matrix(inverse[key]) for key, metric in self.blocks}
         return MassMatrix(*({key: part[i] for key, part in parts.items()} for i in range(3)))
 
-    def identity(self, dtype: Any) -> dict[Any, Array]:
+    def identity(self, dtype: Any) -> dict[Any, PyTree]:
         return {key: metric.identity(dtype) for key, metric in self.blocks}
 
 
-AdaptedMetric = DiagonalMetric | DenseMetric | BlockMetric
+AdaptedMetric = BlockOf | BlockMetric
 
 
 class CustomKineticEnergy:

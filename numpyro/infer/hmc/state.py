@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 
 from numpyro._typing import Array, ArrayLike, Key, PyTree
-from numpyro.infer.adaptation import window_ends
+from numpyro.infer.adaptation import adaptation_windows, growing_windows, window_ends
 
 
 class Schedule(NamedTuple):
@@ -22,10 +22,16 @@ class HMCAdaptState(NamedTuple):
 
     - **step_size** - the step size of the next trajectory.
     - **inverse_mass_matrix** - a dictionary by blocks of sites, ``{("a", "b"): array}``: a vector where the block is
-      diagonal, a matrix where it is dense. A bare array where positions are no dictionary.
-    - **mass_matrix_sqrt**, **mass_matrix_sqrt_inv** - factors of the mass matrix and their inverses, of the same form.
+      diagonal, a matrix where it is dense; with ``adaptation="low_rank"`` a tuple ``(scale, vectors, values)`` of
+      shapes ``(D,)``, ``(D, k)`` and ``(k,)``, which is the matrix
+      ``diag(scale) @ (I + vectors @ diag(values - 1) @ vectors.T) @ diag(scale)``. Without the dictionary where
+      positions are none.
+    - **mass_matrix_sqrt**, **mass_matrix_sqrt_inv** - factors :math:`F` of the mass matrix :math:`F F^\\top`, and their
+      inverses, of the same form: vectors, or lower triangular matrices, or ``(scale, vectors, values)`` of
+      ``diag(scale) @ (I + vectors @ diag(values - 1) @ vectors.T)`` and, for the inverse, of its transpose.
     - **ss_state** - the state of dual averaging.
-    - **mm_state** - running covariances of the positions in the current window, by blocks.
+    - **mm_state** - what the mass matrix is estimated from, by blocks: running covariances of the positions in the
+      current window or, for other ways of adaptation, also of the gradients, or the last positions and gradients.
     - **window_idx** - the number of the current window.
     - **rng_key** - a key for what adaptation draws.
     - **schedule** - the windows of warm-up; ``None`` for no more warm-up.
@@ -47,9 +53,13 @@ def schedule_of(adapt_state: HMCAdaptState) -> Schedule:
     return adapt_state.schedule or make_schedule(0)
 
 
-def make_schedule(num_warmup: int) -> Schedule:
-    """The windows of a warm-up of ``num_warmup`` iterations."""
-    return Schedule(jnp.asarray(num_warmup, jnp.int32), jnp.asarray(window_ends(num_warmup)))
+def make_schedule(num_warmup: int, *, overlapping: bool = False) -> Schedule:
+    """The windows of a warm-up of ``num_warmup`` iterations.
+
+    :param overlapping: those of estimates from draws and gradients; Stan's otherwise.
+    """
+    windows = (growing_windows if overlapping else adaptation_windows)(num_warmup)
+    return Schedule(jnp.asarray(num_warmup, jnp.int32), jnp.asarray(window_ends(windows)))
 
 
 class HMCState(NamedTuple):

@@ -18,6 +18,7 @@ import numpy as np
 from jax import lax
 
 from numpyro._typing import Array, Key, PyTree
+from numpyro.infer.chain_axis import CHAIN_AXIS
 from numpyro.infer.mcmc.sampler import Sampler
 from numpyro.infer.program import compiled_programs, jit
 
@@ -88,7 +89,8 @@ def _build(
 
     def init_all(data: PyTree, rng_key: Key, chain: Any, init_params: PyTree) -> PyTree:
         over_keys = (0, None) if chain is None else (None, 0)
-        return jax.vmap(init, (None, *over_keys, None if init_params is None else 0))(data, rng_key, chain, init_params)
+        axes = (None, *over_keys, None if init_params is None else 0)
+        return jax.vmap(init, axes, axis_name=CHAIN_AXIS)(data, rng_key, chain, init_params)
 
     def chunk(data: PyTree, state: PyTree, plan: Plan) -> tuple[PyTree, PyTree]:
         return run_chunk(sampler, data, state, plan, fields, rows)
@@ -111,7 +113,7 @@ def _build(
 
     functions: dict[Chains, tuple[Callable, Callable, Callable]] = {
         Chains.SEPARATE: (init, chunk, finish),
-        Chains.BATCHED: (init_all, jax.vmap(chunk, (None, 0, None)), jax.vmap(finish, (None, 0))),
+        Chains.BATCHED: (init_all, jax.vmap(chunk, (None, 0, None), axis_name=CHAIN_AXIS), jax.vmap(finish, (None, 0))),
         Chains.ENSEMBLE: (init_all, ensemble_chunk, jax.vmap(finish, (None, 0))),
     }
     init_fn, chunk_fn, finish_fn = (jit(function, top_level=top_level) for function in functions[chains])

@@ -5,14 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from numpyro.infer.adaptation import adaptation_windows, window_ends
+from numpyro.infer.adaptation import adaptation_windows, growing_windows, window_ends
 from numpyro.infer.adaptation.schedule import MAX_WINDOWS
 
+both_kinds = pytest.mark.parametrize("make_windows", [adaptation_windows, growing_windows], ids=["stan", "growing"])
 
+
+@both_kinds
 @pytest.mark.parametrize("lengths", [range(0, 2001), [10**4, 10**5, 10**6, 10**9, 2**31 - 1]], ids=["small", "large"])
-def test_windows_partition_warm_up(lengths):
+def test_windows_partition_warm_up(lengths, make_windows):
     for num_warmup in lengths:
-        windows = adaptation_windows(num_warmup)
+        windows = make_windows(num_warmup)
         covered = 0
         for window in windows:
             assert window.start == covered, num_warmup
@@ -47,9 +50,22 @@ def test_the_windows_of_stan():
     assert [w.end + 1 for w in adaptation_windows(150)] == [75, 100, 150]
 
 
-def test_ends_are_padded_to_one_shape():
+def test_growing_windows_grow_by_half_and_the_last_tenth_is_for_the_step_size():
+    for num_warmup in [*range(150, 2001, 7), 12345]:
+        sizes = [end - start + 1 for start, end in growing_windows(num_warmup)]
+        assert sizes[-1] == num_warmup // 10
+        assert sizes[0] == 10
+        assert all(after == before * 3 // 2 for before, after in zip(sizes[:-2], sizes[1:-2], strict=False))
+        assert sizes[-2] >= sizes[-3]
+    for num_warmup in range(20, 150):
+        assert len(growing_windows(num_warmup)) >= 2  # so that the mass matrix adapts at all
+
+
+@both_kinds
+def test_ends_are_padded_to_one_shape(make_windows):
     for num_warmup in (0, 1, 19, 20, 1000, 2**31 - 1):
-        ends, windows = window_ends(num_warmup), adaptation_windows(num_warmup)
+        windows = make_windows(num_warmup)
+        ends = window_ends(windows)
         assert ends.shape == (MAX_WINDOWS,)
         assert ends.dtype == np.int32
         assert len(windows) < MAX_WINDOWS  # so that after the last window there is an end that never comes
