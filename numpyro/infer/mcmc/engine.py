@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.sharding import Mesh, PartitionSpec
 
 from numpyro._typing import Array, Key, PyTree
 from numpyro.infer.chain_axis import CHAIN_AXIS
@@ -47,10 +48,15 @@ class Plan(NamedTuple):
 
 
 class Chains(Enum):
-    """How chains lie in a state: one alone, batched by a leading axis, or as one ensemble that the kernel advances."""
+    """How chains lie in a state.
+
+    One alone, batched by a leading axis, the same with the axis dealt out to devices, or as one ensemble that the
+    kernel advances.
+    """
 
     SEPARATE = "separate"
     BATCHED = "batched"
+    SHARDED = "sharded"
     ENSEMBLE = "ensemble"
 
 
@@ -64,7 +70,14 @@ class Programs(NamedTuple):
 
 
 def compile_programs(
-    sampler: Sampler, fields: tuple[str, ...], rows: int, chains: Chains, excluded: frozenset[str], *, top_level: bool
+    sampler: Sampler,
+    fields: tuple[str, ...],
+    rows: int,
+    chains: Chains,
+    excluded: frozenset[str],
+    *,
+    top_level: bool,
+    mesh: Mesh | None = None,
 ) -> Programs:
     """The programs of ``sampler``, reused where they were compiled before.
 
@@ -73,15 +86,22 @@ def compile_programs(
     :param chains: how the chains lie in a state.
     :param excluded: names of sites that are left out of the draws.
     :param top_level: the run is not part of a trace.
+    :param mesh: the devices that sharded chains are dealt out to.
     """
     return compiled_programs.get(
-        (sampler.key, fields, rows, chains, excluded, top_level),
-        lambda: _build(sampler.without_data(), fields, rows, chains, excluded, top_level),
+        (sampler.key, fields, rows, chains, excluded, top_level, mesh),
+        lambda: _build(sampler.without_data(), fields, rows, chains, excluded, top_level, mesh),
     )
 
 
 def _build(
-    sampler: Sampler, fields: tuple[str, ...], rows: int, chains: Chains, excluded: frozenset[str], top_level: bool
+    sampler: Sampler,
+    fields: tuple[str, ...],
+    rows: int,
+    chains: Chains,
+    excluded: frozenset[str],
+    top_level: bool,
+    mesh: Mesh | None,
 ) -> Programs:
     def init(data: PyTree, rng_key: Key, chain: Any, init_params: PyTree) -> PyTree:
         """``chain`` is the chain's index, or ``None`` where ``rng_key`` is the chain's own."""
@@ -94,6 +114,19 @@ def _build(
 
     def chunk(data: PyTree, state: PyTree, plan: Plan) -> tuple[PyTree, PyTree]:
         return run_chunk(sampler, data, state, plan, fields, rows)
+
+    def sharded_chunk(data: PyTree, state: PyTree, plan: Plan) -> tuple[PyTree, PyTree]:
+        def of_one_device(data: PyTree, state: PyTree, plan: Plan) -> tuple[PyTree, PyTree]:
+            # A processor takes its chains one after another; an accelerator is made for all at once.
+            if jax.default_backend() == "cpu":
+                return lax.map(lambda state: chunk(data, state, plan), state)
+            return jax.vmap(chunk, (None, 0, None))(data, state, plan)
+
+        over_chains = PartitionSpec(*mesh.axis_names) if mesh else PartitionSpec()
+        specs = (PartitionSpec(), over_chains, PartitionSpec())
+        return jax.shard_map(of_one_device, mesh=mesh, in_specs=specs, out_specs=over_chains, check_vma=False)(
+            data, state, plan
+        )
 
     def ensemble_chunk(data: PyTree, state: PyTree, plan: Plan) -> tuple[PyTree, PyTree]:
         state, records = chunk(data, state, plan)
@@ -114,6 +147,7 @@ def _build(
     functions: dict[Chains, tuple[Callable, Callable, Callable]] = {
         Chains.SEPARATE: (init, chunk, finish),
         Chains.BATCHED: (init_all, jax.vmap(chunk, (None, 0, None), axis_name=CHAIN_AXIS), jax.vmap(finish, (None, 0))),
+        Chains.SHARDED: (init_all, sharded_chunk, jax.vmap(finish, (None, 0))),
         Chains.ENSEMBLE: (init_all, ensemble_chunk, jax.vmap(finish, (None, 0))),
     }
     init_fn, chunk_fn, finish_fn = (jit(function, top_level=top_level) for function in functions[chains])

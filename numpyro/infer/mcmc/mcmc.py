@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import warnings
 from collections.abc import Callable, Sequence
 from operator import attrgetter
@@ -14,11 +15,13 @@ import numpy as np
 from numpyro._errors import UsageError
 from numpyro._typing import Array, Key, PyTree
 from numpyro.diagnostics import print_summary
-from numpyro.infer.mcmc.chains import Phase
+from numpyro.infer.mcmc.driver import Ending
 from numpyro.infer.mcmc.engine import Plan
 from numpyro.infer.mcmc.kernel import MCMCKernel
-from numpyro.infer.mcmc.run import ChainRun
+from numpyro.infer.mcmc.run import ChainRun, Display
+from numpyro.infer.mcmc.schedule import Phase, Schedule
 from numpyro.infer.mcmc.settings import thread_settings_as
+from numpyro.infer.mcmc.stopping import Until
 from numpyro.infer.model.view import require_run_time_arrays
 from numpyro.util import is_prng_key
 
@@ -39,11 +42,16 @@ class MCMC:
         each core; ``"vectorized"`` advances all chains in one batched program; ``"sequential"`` one after another.
         All give the same draws up to rounding. A callable maps a function of one chain over chains, as ``jax.vmap``
         does.
-    :param progress_bar: show progress, in terminals and notebooks.
+    :param progress_bar: show progress, in terminals and notebooks, with one bar for each chain that runs by itself;
+        ``"one"`` for one bar for all chains.
     :param progress_rate: iterations between two updates of the progress bar; by default about ten updates a second.
     :param jit_model_args: arrays among the model's arguments are always run-time values of the compiled program. With
         ``True`` that is required: a model that needs the concrete values of an array is an error, where otherwise the
         values are compiled in.
+    :param until: a target at which to stop before ``num_samples``, which then is the most.
+    :param time_budget: seconds after which a run, its warm-up and compilation included, ends with what it has drawn.
+    :param stop_signals: signals that end a run early with what it has drawn, as Ctrl-C does;
+        ``(signal.SIGINT, signal.SIGTERM)`` for what schedulers of clusters send.
     :raises ValueError: when a count is not an integer in its range, or the chain method is unknown.
 
     >>> import jax, jax.numpy as jnp, numpyro, numpyro.distributions as dist
@@ -67,9 +75,12 @@ class MCMC:
         thinning: int = 1,
         postprocess_fn: Callable[[PyTree], PyTree] | None = None,
         chain_method: str | Callable = "parallel",
-        progress_bar: bool = True,
+        progress_bar: bool | str = True,
         progress_rate: int | None = None,
         jit_model_args: bool = False,
+        until: Until | None = None,
+        time_budget: float | None = None,
+        stop_signals: Sequence[signal.Signals] = (signal.SIGINT,),
     ) -> None:
         if not isinstance(sampler, MCMCKernel):
             raise ValueError(f"`sampler` must be an MCMCKernel, such as NUTS(model), got {type(sampler).__name__}.")
@@ -86,6 +97,12 @@ class MCMC:
                 'Only supporting the following methods to draw chains: "sequential", "parallel", or "vectorized", or a '
                 f"callable; got {chain_method!r}."
             )
+        if isinstance(progress_bar, str) and progress_bar != "one":
+            raise ValueError(f"`progress_bar` must be True, False or 'one', got {progress_bar!r}.")
+        if until is not None and not isinstance(until, Until):
+            raise ValueError(f"`until` must be a target, such as Until(min_bulk_ess=400), got {until!r}.")
+        if time_budget is not None and not time_budget > 0:
+            raise ValueError(f"`time_budget` must be a positive number of seconds, got {time_budget!r}.")
         if callable(postprocess_fn) is (postprocess_fn is None):
             raise TypeError(f"`postprocess_fn` must be a function, got {type(postprocess_fn).__name__}.")
         self.sampler = sampler
@@ -95,6 +112,8 @@ class MCMC:
         self.chain_method = chain_method
         self.progress_bar, self.progress_rate = progress_bar, progress_rate
         self._jit_model_args = jit_model_args
+        self.until, self.time_budget = until, time_budget
+        self.stop_signals = tuple(signal.Signals(number) for number in stop_signals)
         self._sample_field = sampler.sample_field
         self._args: tuple = ()
         self._kwargs: dict[str, Any] = {}
@@ -184,24 +203,32 @@ class MCMC:
             postprocess_fn=self.postprocess_fn,
             fields=fields,
             excluded=excluded,
-            phases=phases,
-            progress=(self.progress_bar, self.progress_rate),
+            schedule=Schedule(tuple(phases)),
+            display=Display(self._bars(), self.progress_rate),
+            until=self.until,
+            time_budget=self.time_budget,
+            stop_signals=self.stop_signals,
         )
         with require_run_time_arrays(self._jit_model_args):
-            self._last_state, self._states = run(rng_key, batched_keys, args, kwargs, init_params, self._warmup_state)
-        self._note_interrupt(sum(phase.plan.rows for phase in phases if phase.keep))
+            outcome = run(rng_key, batched_keys, args, kwargs, init_params, self._warmup_state)
+        self._last_state, self._states = outcome.last_state, outcome.records
+        self._say_how_it_ended(outcome.ending, run.schedule.draws)
 
-    def _note_interrupt(self, expected: int) -> None:
-        """Say what is there where a run was interrupted."""
+    def _say_how_it_ended(self, ending: Ending, expected: int) -> None:
+        """Warn where a run ended early, or its target was not reached."""
+        if ending in (Ending.COMPLETE, Ending.TARGET_REACHED):
+            return
         leaves = jax.tree.leaves(self._states)
         chains, draws = leaves[0].shape[:2] if leaves else (self.num_chains, 0)
-        if draws < expected or chains < self.num_chains:
-            warnings.warn(
-                f"The run was interrupted: it has {draws} of {expected} draws of {chains} of {self.num_chains} chains. "
-                "To go on, set `post_warmup_state = last_state` and call `run` again.",
-                UserWarning,
-                stacklevel=4,
+        if ending is Ending.TARGET_MISSED:
+            note = (
+                f"The run has all num_samples={self.num_samples} draws and has missed its target: {self.until}. "
             )
+        else:
+            why = "was interrupted" if ending is Ending.INTERRUPTED else f"is out of its {self.time_budget} seconds"
+            note = f"The run {why}: it has {draws} of {expected} draws of {chains} of {self.num_chains} chains. "
+        remedy = "To go on, set `post_warmup_state = last_state` and call `run` again."
+        warnings.warn(note + remedy, UserWarning, stacklevel=4)
 
     def _excluded_sites(self, extra_fields: Sequence[str]) -> tuple[frozenset[str], list[str]]:
         """The sites that are not to be collected, named as in ``"~z.site"``, and the other fields."""
@@ -211,6 +238,12 @@ class MCMC:
             raise ValueError(f"extra field '{wrong[0]}': a site to be left out is named as in '{prefix}site'.")
         excluded = frozenset(field.removeprefix(prefix) for field in extra_fields if field.startswith(prefix))
         return excluded, [field for field in extra_fields if not field.startswith("~")]
+
+    def _bars(self) -> str | None:
+        """Which bars to show, if any."""
+        if self.progress_bar == "one":
+            return "one"
+        return "chains" if self.progress_bar else None
 
     def _check_key(self, rng_key: Key) -> bool:
         """Whether ``rng_key`` is a batch of keys, one a chain."""

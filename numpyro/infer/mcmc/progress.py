@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from typing import Any
 
@@ -16,58 +17,68 @@ def is_shown() -> bool:
     return "ipykernel" in sys.modules or sys.stderr.isatty()
 
 
-class Progress:
-    """Paces one chain, or all chains that advance together, and shows a bar of it.
+class Bar:
+    """A progress bar of one or several chains, which may advance in several threads.
 
-    :param shown: show the bar.
     :param total: iterations to come.
     :param num_warmup: how many of them are warm-up.
     :param position: the line of the bar.
     :param label: what the bar begins with.
-    :param rate: iterations between updates; chosen by the time that they take where it is ``None``.
     """
 
-    def __init__(
-        self, shown: bool, total: int, num_warmup: int, position: int = 0, label: str = "", rate: int | None = None
-    ) -> None:
-        self._num_warmup, self._label, self._rate, self._done = num_warmup, label, rate, 0
-        self._bar: Any = None
-        if shown:
-            from tqdm.auto import tqdm
+    def __init__(self, total: int, num_warmup: int, position: int = 0, label: str = "") -> None:
+        from tqdm.auto import tqdm
 
-            self._bar = tqdm(total=total, position=position, desc=self._phase(), leave=True)
-        self._limit = rate or 1
-        self._started = time.perf_counter()
+        self._num_warmup, self._label, self._done, self._divergences = num_warmup, label, 0, 0
+        self._lock = threading.Lock()
+        self._bar: Any = tqdm(total=total, position=position, desc=self._phase(), leave=True)
 
     def _phase(self) -> str:
         return self._label + ("warmup" if self._done < self._num_warmup else "sample")
+
+    def update(self, iterations: int, diagnostics: str, divergences: int) -> None:
+        """Some chain has done ``iterations`` more, of which so many diverged."""
+        with self._lock:
+            self._done += iterations
+            self._divergences += divergences
+            notes = [diagnostics] if diagnostics else []
+            if self._divergences:
+                notes.append(f"{self._divergences} divergence{'s' if self._divergences > 1 else ''}")
+            self._bar.set_description(self._phase(), refresh=False)
+            self._bar.set_postfix_str(", ".join(notes), refresh=False)
+            self._bar.update(iterations)
+
+    def close(self) -> None:
+        """The run has ended."""
+        self._bar.close()
+
+
+class Progress:
+    """Paces what one call of the compiled program advances, and moves its bar.
+
+    :param bar: the bar, where one is shown; several paces may share one.
+    :param rate: iterations between updates; chosen by the time that they take where it is ``None``.
+    """
+
+    def __init__(self, bar: Bar | None = None, rate: int | None = None) -> None:
+        self.bar, self._rate = bar, rate
+        self._limit = rate or 1
+        self._started = time.perf_counter()
 
     @property
     def limit(self) -> int:
         """The most iterations that the next chunk should take."""
         return self._limit
 
-    @property
-    def shown(self) -> bool:
-        """Whether there is a bar."""
-        return self._bar is not None
+    def start(self) -> None:
+        """The next chunk is about to begin: time spent waiting does not count."""
+        self._started = time.perf_counter()
 
-    def update(self, iterations: int, diagnostics: str) -> None:
+    def update(self, iterations: int, diagnostics: str, divergences: int) -> None:
         """A chunk of ``iterations`` is done."""
-        self._done += iterations
-        now = time.perf_counter()
-        seconds, self._started = now - self._started, now
+        seconds = time.perf_counter() - self._started
         if self._rate is None:
-            wanted = iterations * (SHOWN_SECONDS if self.shown else SILENT_SECONDS) / max(seconds, 1e-6)
+            wanted = iterations * (SHOWN_SECONDS if self.bar else SILENT_SECONDS) / max(seconds, 1e-6)
             self._limit = int(min(max(wanted, 1), 4 * iterations, 100_000))
-        if self._bar is None:
-            return
-        self._bar.set_description(self._phase(), refresh=False)
-        if diagnostics:
-            self._bar.set_postfix_str(diagnostics, refresh=False)
-        self._bar.update(iterations)
-
-    def close(self) -> None:
-        """The run has ended."""
-        if self._bar is not None:
-            self._bar.close()
+        if self.bar is not None:
+            self.bar.update(iterations, diagnostics, divergences)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import signal
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,24 +16,62 @@ import numpy as np
 
 from numpyro._errors import UsageError
 from numpyro._typing import Key, PyTree
-from numpyro.infer.mcmc.chains import Driver, Phase, run_separately, run_together, stack_chains
+from numpyro.infer.mcmc.driver import Driver, Ending, Lane
 from numpyro.infer.mcmc.engine import Chains, Programs, buffer_rows, compile_programs
+from numpyro.infer.mcmc.interrupt import interruptible
 from numpyro.infer.mcmc.kernel import MCMCKernel, speaks_for
-from numpyro.infer.mcmc.progress import Progress, is_shown
+from numpyro.infer.mcmc.placement import ONE_PLACE, Placement, Sharded, several_devices
+from numpyro.infer.mcmc.progress import Bar, Progress, is_shown
+from numpyro.infer.mcmc.recorder import MemoryRecorder, Recorder, Records, stack_chains
 from numpyro.infer.mcmc.sampler import KernelSampler, Sampler
+from numpyro.infer.mcmc.schedule import Schedule
+from numpyro.infer.mcmc.stopping import Until
 from numpyro.infer.program import in_jit, is_traced
+from numpyro.util import nested_attrgetter
 
-Result = tuple[PyTree, dict[str, PyTree]]
+
+class Outcome(NamedTuple):
+    """What a run leaves.
+
+    - **last_state** - the last state, with a leading axis of chains where there are several.
+    - **records** - the recorded fields, each with two leading axes, chains and draws.
+    - **ending** - how it ended.
+    """
+
+    last_state: PyTree
+    records: Records
+    ending: Ending = Ending.COMPLETE
+
+
+@dataclass(frozen=True)
+class Display:
+    """How progress is shown: ``bars`` is ``"chains"`` for one bar a chain, ``"one"`` for one in all, or ``None``."""
+
+    bars: str | None
+    rate: int | None = None
+
+    def paces(self, count: int, schedule: Schedule, num_warmup: int) -> list[Progress]:
+        """The paces of ``count`` lanes, with their bars."""
+        if self.bars is None or not is_shown():
+            return [Progress(None, self.rate) for _ in range(count)]
+        if self.bars == "one" or count == 1:
+            bar = Bar(count * schedule.iterations, count * num_warmup)
+            return [Progress(bar, self.rate) for _ in range(count)]
+        return [
+            Progress(Bar(schedule.iterations, num_warmup, line, f"chain {line + 1} "), self.rate)
+            for line in range(count)
+        ]
 
 
 @dataclass(frozen=True)
 class ChainRun:
     """How to run; see :class:`~numpyro.infer.MCMC` for the settings.
 
+    :param num_warmup: iterations of warm-up that the schedule begins with.
     :param fields: the fields to record, the sample field first.
     :param excluded: sites that are left out of the draws.
-    :param phases: the stretches of iterations.
-    :param progress: whether to show progress, and the iterations between updates.
+    :param until: the target at which to stop.
+    :param time_budget: seconds after which to stop.
     """
 
     kernel: MCMCKernel
@@ -39,20 +81,24 @@ class ChainRun:
     postprocess_fn: Callable[[PyTree], PyTree] | None
     fields: tuple[str, ...]
     excluded: frozenset[str]
-    phases: list[Phase]
-    progress: tuple[bool, int | None]
+    schedule: Schedule
+    display: Display
+    until: Until | None = None
+    time_budget: float | None = None
+    stop_signals: Sequence[signal.Signals] = field(default=(signal.SIGINT,))
 
     def __call__(
         self, rng_key: Key, batched_keys: bool, args: tuple, kwargs: dict[str, Any], init_params: PyTree, state: PyTree
-    ) -> Result:
+    ) -> Outcome:
         """Run.
 
         :param batched_keys: ``rng_key`` has one key for each chain.
         :param state: the state to go on from; ``None`` to start anew.
-        :returns: the last state, with a leading axis of chains where there are several, and the recorded fields, each
-            with two leading axes, chains and draws.
         """
+        started = time.perf_counter()
         traced = is_traced((rng_key, args, kwargs, init_params, state)) or in_jit()
+        if traced and (self.until is not None or self.time_budget is not None):
+            raise UsageError("`until` and `time_budget` need concrete draws and a clock: not inside jit, vmap or grad.")
         chains = self._chains(traced)
         # From here on every per-chain argument has a leading axis, for a single chain too.
         if self.num_chains == 1:
@@ -60,45 +106,34 @@ class ChainRun:
             state = state if chains is Chains.ENSEMBLE else _add_axis(state)
         keys = rng_key if batched_keys else None
         one_key = rng_key[0] if batched_keys else rng_key
-        one_params = _first(init_params)
-
         if state is not None:
             state = self._with_keys(state, one_key, keys, chains)
 
-        sampler = None
-        if speaks_for(self.kernel):
-            sampler = self.kernel.sampler(
-                self.num_warmup, one_params, args, kwargs, rng_key=one_key, postprocess_fn=self.postprocess_fn
-            )
-        if sampler is not None:
-            one_state = jax.eval_shape(sampler.init, sampler.data, one_key, one_params)
-        else:
-            if state is None:
-                state = self._init_by_protocol(one_key, keys, args, kwargs, init_params, chains)
-            one_state = state if chains is Chains.ENSEMBLE else _first(state)
-            sampler = KernelSampler(self.kernel, args, kwargs, one_state, self.postprocess_fn)
-
+        sampler, one_state, state = self._sampler(one_key, keys, args, kwargs, init_params, state, chains)
         host = not traced and not self._is_mapped
         rows = self._rows(sampler, one_state, host, chains)
-        programs = compile_programs(sampler, self.fields, rows, chains, self.excluded, top_level=host)
+        placement: Placement = Sharded(self.num_chains) if chains is Chains.SHARDED else ONE_PLACE
+        programs = compile_programs(
+            sampler, self.fields, rows, chains, self.excluded, top_level=host, mesh=placement.mesh
+        )
         if self._is_mapped:
             return self._run_mapped(programs, sampler, keys, one_key, init_params, state)
-        if chains is Chains.SEPARATE:
-            indices = range(self.num_chains)
-            if state is not None:
-                states = [_at(state, c) for c in indices]
-            else:
-                init = [(one_key, np.int32(c)) if keys is None else (keys[c], None) for c in indices]
-                states = [programs.init(sampler.data, *init[c], _at(init_params, c)) for c in indices]
-                self._check_starts(sampler, states)
-            return self._run_separately(programs, sampler.data, states)
-        if state is None:
-            order = np.arange(self.num_chains, dtype=np.int32)
-            state = programs.init(sampler.data, *((one_key, order) if keys is None else (keys, None)), init_params)
-            self._check_starts(sampler, [_at(state, c) for c in range(self.num_chains)])
-        driver = self._driver(programs, 1)
-        last, draws = run_together(driver, sampler.data, state, self._bars(state)[0])
-        return (_first(last) if self.num_chains == 1 and chains is Chains.BATCHED else last), draws
+        states = self._first_states(programs, sampler, keys, one_key, init_params, state, chains)
+        recorder = MemoryRecorder(len(states))
+        driver = Driver(
+            programs,
+            placement.place_data(sampler.data),
+            self.schedule,
+            recorder,
+            self.kernel.get_diagnostics_str,
+            deadline=None if self.time_budget is None else started + self.time_budget,
+            placement=placement,
+        )
+        lanes = self._lanes([placement.place(state) for state in states], chains, traced=not host)
+        self._advance(driver, lanes, recorder, one_state)
+        return Outcome(self._last_state(lanes, placement, chains), recorder.draws(), driver.ending)
+
+    # What is to be advanced
 
     @property
     def _is_mapped(self) -> bool:
@@ -111,8 +146,13 @@ class ChainRun:
                     f"{type(self.kernel).__name__} advances its chains as one ensemble: use chain_method='vectorized'."
                 )
             return Chains.ENSEMBLE
-        together = self.chain_method == "vectorized" or (traced and self.chain_method == "parallel")
-        return Chains.BATCHED if together and self.num_chains > 1 else Chains.SEPARATE
+        if self.num_chains == 1:
+            return Chains.SEPARATE
+        if self.chain_method == "vectorized" or (traced and self.chain_method == "parallel"):
+            return Chains.BATCHED
+        if self.chain_method == "parallel" and several_devices():
+            return Chains.SHARDED
+        return Chains.SEPARATE
 
     def _with_keys(self, state: PyTree, one_key: Key, keys: Key | None, chains: Chains) -> PyTree:
         """The state to go on from, with the keys of this run; a lone chain takes the run's key as its own."""
@@ -127,6 +167,29 @@ class ChainRun:
     def _split(self, one_key: Key) -> Key:
         """A key for each chain."""
         return jax.vmap(jax.random.fold_in, (None, 0))(one_key, jnp.arange(self.num_chains))
+
+    def _sampler(
+        self,
+        one_key: Key,
+        keys: Key | None,
+        args: tuple,
+        kwargs: dict[str, Any],
+        init_params: PyTree,
+        state: PyTree,
+        chains: Chains,
+    ) -> tuple[Sampler, PyTree, PyTree]:
+        """The kernel's pure functions, the shapes of one chain's state, and the states that have been found by then."""
+        if speaks_for(self.kernel):
+            one_params = _first(init_params)
+            sampler = self.kernel.sampler(
+                self.num_warmup, one_params, args, kwargs, rng_key=one_key, postprocess_fn=self.postprocess_fn
+            )
+            if sampler is not None:
+                return sampler, jax.eval_shape(sampler.init, sampler.data, one_key, one_params), state
+        if state is None:
+            state = self._init_by_protocol(one_key, keys, args, kwargs, init_params, chains)
+        one_state = state if chains is Chains.ENSEMBLE else _first(state)
+        return KernelSampler(self.kernel, args, kwargs, one_state, self.postprocess_fn), one_state, state
 
     def _init_by_protocol(
         self, one_key: Key, keys: Key | None, args: tuple, kwargs: dict[str, Any], init_params: PyTree, chains: Chains
@@ -145,36 +208,78 @@ class ChainRun:
     def _rows(self, sampler: Sampler, one_state: PyTree, host: bool, chains: Chains) -> int:
         """The rows of a chunk's buffers: a fixed number, or all draws where the run is one program in a trace."""
         if not host:
-            return max(1, *(phase.plan.rows for phase in self.phases))
+            return max(1, *(phase.plan.rows for phase in self.schedule.phases))
         recorded = jax.eval_shape(lambda state: sampler.fields(state, self.fields), one_state)
         if chains is Chains.ENSEMBLE:
             return buffer_rows(recorded)
         return buffer_rows((recorded, jax.eval_shape(sampler.postprocess, sampler.data, recorded[self.fields[0]])))
+
+    def _first_states(
+        self,
+        programs: Programs,
+        sampler: Sampler,
+        keys: Key | None,
+        one_key: Key,
+        init_params: PyTree,
+        state: PyTree,
+        chains: Chains,
+    ) -> list[PyTree]:
+        """The states that lanes begin with, one for each lane."""
+        indices = range(self.num_chains)
+        if chains is Chains.SEPARATE:
+            if state is not None:
+                return [_at(state, c) for c in indices]
+            init = [(one_key, np.int32(c)) if keys is None else (keys[c], None) for c in indices]
+            states = [programs.init(sampler.data, *init[c], _at(init_params, c)) for c in indices]
+            self._check_starts(sampler, states)
+            return states
+        if state is None:
+            order = np.arange(self.num_chains, dtype=np.int32)
+            state = programs.init(sampler.data, *((one_key, order) if keys is None else (keys, None)), init_params)
+            self._check_starts(sampler, [_at(state, c) for c in indices])
+        return [state]
 
     def _check_starts(self, sampler: Sampler, states: list[PyTree]) -> None:
         for state in states:
             if not is_traced(state):
                 sampler.check_start(state)
 
-    def _driver(self, programs: Programs, draw_axis: int) -> Driver:
-        return Driver(programs, self.phases, draw_axis, self.kernel.get_diagnostics_str)
+    # Advancing it
 
-    def _bars(self, state: PyTree, count: int = 1) -> Sequence[Progress | None]:
-        if is_traced(state):
-            return [None] * count
-        wanted, rate = self.progress
-        shown = wanted and is_shown()
-        total = sum(phase.plan.iterations for phase in self.phases)
-        num_warmup = self.num_warmup if len(self.phases) > 1 or self.phases[0].plan.rows == 0 else 0
-        labels = [f"chain {chain + 1} " for chain in range(count)] if count > 1 else [""]
-        return [Progress(shown, total, num_warmup, line, label, rate) for line, label in enumerate(labels)]
+    def _lanes(self, states: list[PyTree], chains: Chains, *, traced: bool) -> list[Lane]:
+        paces: list[Progress | None] = [None] * len(states)
+        if not traced:
+            paces[:] = self.display.paces(len(states), self.schedule, self.num_warmup)
+        single = chains is Chains.SEPARATE
+        return [Lane(index, state, single, pace) for index, (state, pace) in enumerate(zip(states, paces))]
 
-    def _run_separately(self, programs: Programs, data: PyTree, states: list[PyTree]) -> Result:
-        bars = self._bars(states, len(states))
-        parallel = self.chain_method == "parallel" and len(states) > 1 and not is_traced(states)
-        last, draws = run_separately(self._driver(programs, 0), data, states, bars, parallel=parallel)
-        together = last[0] if self.num_chains == 1 else jax.tree.map(jnp.asarray, stack_chains(last))
-        return together, stack_chains(draws)
+    def _advance(self, driver: Driver, lanes: list[Lane], recorder: Recorder, one_state: PyTree) -> None:
+        targets = [self.schedule.iterations]
+        if self.until is not None:
+            targets = [self.schedule.iterations_for(draws) for draws in self.until.looks(self.schedule.draws)]
+        on_threads = self.chain_method == "parallel" and len(lanes) > 1 and lanes[0].progress is not None
+        advance = driver.advance_on_threads if on_threads else driver.advance_all
+        is_enough = None if self.until is None else partial(self._is_enough, self.until, recorder, one_state)
+        with interruptible(driver.stop, self.stop_signals), ExitStack() as closing:
+            for bar in {id(lane.progress.bar): lane.progress.bar for lane in lanes if lane.progress}.values():
+                if bar is not None:
+                    closing.callback(bar.close)
+            closing.callback(recorder.close)
+            advance(lanes, targets, is_enough)
+
+    def _is_enough(self, until: Until, recorder: Recorder, one_state: PyTree) -> bool:
+        """Whether the draws so far reach the target: by default at all sites of the state, deterministic ones apart."""
+        draws, latent = recorder.draws().get(self.fields[0], {}), nested_attrgetter(self.fields[0])(one_state)
+        if until.sites is None and isinstance(draws, dict) and isinstance(latent, dict):
+            draws = {site: draw for site, draw in draws.items() if site in latent}
+        return until.is_met(draws)
+
+    def _last_state(self, lanes: list[Lane], placement: Placement, chains: Chains) -> PyTree:
+        if chains is Chains.SEPARATE and self.num_chains > 1:
+            return jax.tree.map(jnp.asarray, stack_chains([lane.state for lane in lanes]))
+        if chains is Chains.SHARDED:
+            return jax.tree.map(lambda leaf: jnp.asarray(placement.fetch(leaf)), lanes[0].state)
+        return lanes[0].state
 
     def _run_mapped(
         self,
@@ -184,24 +289,27 @@ class ChainRun:
         one_key: Key,
         init_params: PyTree,
         state: PyTree,
-    ) -> Result:
+    ) -> Outcome:
         """Hand the run of one chain, in one piece, to a callable chain method."""
         if keys is None:
             keys = self._split(one_key)
-        driver = self._driver(programs, 0)
 
-        def run_one(arguments: tuple) -> Result:
+        def run_one(arguments: tuple) -> tuple[PyTree, Records]:
             key, params, chain_state = arguments
             if chain_state is None:
                 chain_state = programs.init(sampler.data, key, None, params)
-            return driver.advance(sampler.data, chain_state, None)
+            recorder = MemoryRecorder(1)
+            driver = Driver(programs, sampler.data, self.schedule, recorder, self.kernel.get_diagnostics_str)
+            lane = Lane(0, chain_state, single=True, progress=None)
+            driver.advance(lane, self.schedule.iterations)
+            return lane.state, _first(recorder.draws())
 
         if not callable(self.chain_method):
             raise TypeError("the chain method is no callable")
         last, draws = self.chain_method(run_one)((keys, init_params, state))
         if not is_traced(draws):
             self._check_starts(sampler, [_at(last, c) for c in range(self.num_chains)])
-        return last, draws
+        return Outcome(last, draws)
 
 
 def _first(tree: PyTree) -> PyTree:

@@ -1,0 +1,177 @@
+"""How lanes advance, chunk by chunk: one after another, on threads, or all chains together in one lane.
+
+A *lane* is what one call of the compiled program advances: a chain by itself, or all chains of a batched, sharded or
+ensemble state. What a lane does next follows from its state and from how many iterations it has done.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+import jax
+import numpy as np
+
+from numpyro._typing import PyTree
+from numpyro.infer.mcmc.engine import Plan, Programs
+from numpyro.infer.mcmc.placement import ONE_PLACE, Placement
+from numpyro.infer.mcmc.progress import Progress
+from numpyro.infer.mcmc.recorder import Recorder, Records, is_key, to_host
+from numpyro.infer.mcmc.schedule import Schedule
+from numpyro.infer.mcmc.settings import thread_settings, thread_settings_as
+
+
+@dataclass
+class Lane:
+    """What one call of the compiled program advances, and how far it has come.
+
+    :param index: its place among the lanes.
+    :param state: the state of its chains.
+    :param single: it holds one chain, without an axis of chains.
+    :param progress: its pace; ``None`` inside a trace, where every phase is one piece.
+    :param done: iterations done.
+    """
+
+    index: int
+    state: PyTree
+    single: bool
+    progress: Progress | None
+    done: int = 0
+
+
+class Ending(Enum):
+    """How a run ended."""
+
+    COMPLETE = "complete"
+    TARGET_REACHED = "target reached"
+    TARGET_MISSED = "target missed"
+    INTERRUPTED = "interrupted"
+    OUT_OF_TIME = "out of time"
+
+
+class Driver:
+    """Advances lanes through a schedule.
+
+    :param programs: the compiled programs.
+    :param data: their run-time data.
+    :param schedule: what to do.
+    :param recorder: takes the draws.
+    :param describe: a few words on a state, for the bar.
+    :param deadline: when to stop, on the clock of ``time.perf_counter``.
+    :param placement: how the chains of a lane lie on devices.
+    """
+
+    def __init__(
+        self,
+        programs: Programs,
+        data: PyTree,
+        schedule: Schedule,
+        recorder: Recorder,
+        describe: Callable[[PyTree], str],
+        *,
+        deadline: float | None = None,
+        placement: Placement = ONE_PLACE,
+    ) -> None:
+        self.programs, self.data, self.schedule, self.recorder = programs, data, schedule, recorder
+        self.describe, self.deadline, self.placement = describe, deadline, placement
+        self.stop = threading.Event()
+        self.ending = Ending.COMPLETE
+
+    def advance(self, lane: Lane, target: int) -> None:
+        """Advance ``lane`` until it has done ``target`` iterations, or :attr:`stop` is set."""
+        while lane.done < target:
+            limit = target - lane.done
+            if lane.progress is not None:
+                if not self.stop.is_set() and self.deadline is not None and time.perf_counter() > self.deadline:
+                    self.ending = Ending.OUT_OF_TIME
+                    self.stop.set()
+                pace, stopped = self.placement.agree(lane.progress.limit, self.stop.is_set())
+                if stopped:
+                    if self.ending is Ending.COMPLETE:
+                        self.ending = Ending.INTERRUPTED
+                    self.stop.set()
+                    return
+                limit = min(limit, pace)
+                lane.progress.start()
+            chunk = self.schedule.chunk(lane.done, limit, self.programs.rows)
+            if chunk is None:
+                return
+            plan, keep = chunk
+            lane.state, records = self.programs.chunk(self.data, lane.state, plan)
+            lane.done += plan.iterations
+            kept = self._fetch(lane, records, plan.rows) if keep and plan.rows else None
+            if lane.progress is not None:
+                jax.block_until_ready(lane.state)
+                self.recorder.record(lane, kept)
+                described = self.describe(lane.state) if lane.progress.bar is not None else ""
+                lane.progress.update(plan.iterations, described, _divergences(kept))
+            else:
+                self.recorder.record(lane, kept)
+
+    def _fetch(self, lane: Lane, records: Records, rows: int) -> Records:
+        """The draws of a chunk in host memory, with an axis of chains, as they are to be kept."""
+        records = self.programs.finish(self.data, records)
+        if lane.single:
+            return jax.tree.map(lambda leaf: to_host(leaf)[None, :rows], records)
+        return jax.tree.map(lambda leaf: self.placement.fetch(leaf)[:, :rows], records)
+
+    def advance_all(self, lanes: list[Lane], targets: Iterable[int], is_enough: Callable[[], bool] | None) -> None:
+        """Advance all lanes, one after another, to each of ``targets`` in turn, until it ``is_enough()``."""
+        self._in_rounds(lanes, targets, is_enough, map)
+
+    def advance_on_threads(
+        self, lanes: list[Lane], targets: Iterable[int], is_enough: Callable[[], bool] | None
+    ) -> None:
+        """The same, with as many lanes at a time as there are cores.
+
+        Threads share one executable; compiled code runs outside of Python's lock, so chains use all cores.
+        """
+        self.programs.chunk(self.data, lanes[0].state, Plan(0, 0, 1))  # compile before threads ask for it at once
+        settings = thread_settings()
+
+        def with_settings(advance: Callable[[Lane], None]) -> Callable[[Lane], None]:
+            def run(lane: Lane) -> None:
+                with thread_settings_as(settings):
+                    advance(lane)
+
+            return run
+
+        workers = min(len(lanes), os.cpu_count() or 1)
+        with ThreadPoolExecutor(workers, thread_name_prefix="numpyro-chain") as pool, self._stopping_on_error():
+            self._in_rounds(lanes, targets, is_enough, lambda advance, lanes: pool.map(with_settings(advance), lanes))
+
+    def _in_rounds(
+        self, lanes: list[Lane], targets: Iterable[int], is_enough: Callable[[], bool] | None, over_lanes: Callable
+    ) -> None:
+        for target in targets:
+            for _ in over_lanes(lambda lane: self.advance(lane, target), lanes):  # noqa: B023
+                pass
+            if self.stop.is_set():
+                return
+            if is_enough is not None:
+                self.ending = Ending.TARGET_REACHED if is_enough() else Ending.TARGET_MISSED
+                if self.ending is Ending.TARGET_REACHED:
+                    return
+
+    @contextmanager
+    def _stopping_on_error(self) -> Iterator[None]:
+        """Where one lane fails, the others end at their next chunk."""
+        try:
+            yield
+        except BaseException:
+            self.stop.set()
+            raise
+
+
+def _divergences(kept: Records | None) -> int:
+    if kept is None or "diverging" not in kept:
+        return 0
+    diverging: Any = kept["diverging"]
+    return 0 if is_key(diverging) else int(np.sum(diverging))
