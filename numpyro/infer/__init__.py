@@ -9,7 +9,7 @@ from numpyro.infer.initialization import (
     init_to_uniform,
     init_to_value,
 )
-from numpyro.infer.mcmc import MCMC
+from numpyro.infer.mcmc import MCMC, Until
 from numpyro.infer.util import Predictive, initialize_model, log_likelihood
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "MCMC",
     "NUTS",
     "Predictive",
+    "Until",
     "init_to_feasible",
     "init_to_mean",
     "init_to_median",

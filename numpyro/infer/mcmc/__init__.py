@@ -5,11 +5,13 @@ In reading order:
 1. ``kernel``: :class:`MCMCKernel`, the protocol of kernels;
 2. ``sampler``: the pure functions behind a kernel, which the engine advances;
 3. ``engine``: chunks, the compiled programs that advance a chain by many iterations;
-4. ``chains``: many chunks, many chains; ``progress``: what is shown meanwhile;
-5. ``mcmc``: :class:`MCMC`, the public face.
+4. ``schedule``: what a run does; ``driver``: how chains go through it, chunk by chunk; ``recorder``: where draws go;
+5. ``placement``: chains on several devices; ``progress``, ``interrupt``, ``stopping``: what happens between chunks;
+6. ``run``: all of it put together; ``mcmc``: :class:`MCMC`, the public face.
 """
 
 from numpyro.infer.mcmc.kernel import MCMCKernel
 from numpyro.infer.mcmc.mcmc import MCMC
+from numpyro.infer.mcmc.stopping import Until
 
-__all__ = ["MCMC", "MCMCKernel"]
+__all__ = ["MCMC", "MCMCKernel", "Until"]

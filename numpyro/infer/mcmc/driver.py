@@ -10,7 +10,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
@@ -26,6 +26,8 @@ from numpyro.infer.mcmc.progress import Progress
 from numpyro.infer.mcmc.recorder import Recorder, Records, is_key, to_host
 from numpyro.infer.mcmc.schedule import Schedule
 from numpyro.infer.mcmc.settings import thread_settings, thread_settings_as
+
+WAKE_SECONDS = 0.2
 
 
 @dataclass
@@ -136,16 +138,23 @@ class Driver:
         self.programs.chunk(self.data, lanes[0].state, Plan(0, 0, 1))  # compile before threads ask for it at once
         settings = thread_settings()
 
-        def with_settings(advance: Callable[[Lane], None]) -> Callable[[Lane], None]:
-            def run(lane: Lane) -> None:
+        workers = min(len(lanes), os.cpu_count() or 1)
+        with ThreadPoolExecutor(workers, thread_name_prefix="numpyro-chain") as pool, self._stopping_on_error():
+
+            def advance_here(advance: Callable[[Lane], None], lane: Lane) -> None:
                 with thread_settings_as(settings):
                     advance(lane)
 
-            return run
+            def over_lanes(advance: Callable[[Lane], None], lanes: list[Lane]) -> list[None]:
+                pending = futures = {pool.submit(advance_here, advance, lane) for lane in lanes}
+                # Python handles a signal when its main thread wakes: it must not sleep for good.
+                while pending:
+                    _, pending = wait(pending, timeout=WAKE_SECONDS, return_when=FIRST_EXCEPTION)
+                    if any(future.exception() for future in futures - pending):
+                        break
+                return [future.result() for future in futures - pending]
 
-        workers = min(len(lanes), os.cpu_count() or 1)
-        with ThreadPoolExecutor(workers, thread_name_prefix="numpyro-chain") as pool, self._stopping_on_error():
-            self._in_rounds(lanes, targets, is_enough, lambda advance, lanes: pool.map(with_settings(advance), lanes))
+            self._in_rounds(lanes, targets, is_enough, over_lanes)
 
     def _in_rounds(
         self, lanes: list[Lane], targets: Iterable[int], is_enough: Callable[[], bool] | None, over_lanes: Callable

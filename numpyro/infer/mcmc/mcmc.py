@@ -221,9 +221,7 @@ class MCMC:
         leaves = jax.tree.leaves(self._states)
         chains, draws = leaves[0].shape[:2] if leaves else (self.num_chains, 0)
         if ending is Ending.TARGET_MISSED:
-            note = (
-                f"The run has all num_samples={self.num_samples} draws and has missed its target: {self.until}. "
-            )
+            note = f"The run has all num_samples={self.num_samples} draws and has missed its target: {self.until}. "
         else:
             why = "was interrupted" if ending is Ending.INTERRUPTED else f"is out of its {self.time_budget} seconds"
             note = f"The run {why}: it has {draws} of {expected} draws of {chains} of {self.num_chains} chains. "

@@ -15,6 +15,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from numpyro._typing import PyTree
 from numpyro.infer.mcmc.recorder import is_key, to_host
+from numpyro.infer.mcmc.settings import thread_settings
 
 CHAINS = "chains"
 
@@ -99,4 +100,4 @@ def _words(leaf: Any) -> np.ndarray:
 
 def several_devices() -> bool:
     """Whether chains can be dealt out: there are several devices, and the user has chosen none of them."""
-    return getattr(jax.config, "jax_default_device") is None and jax.device_count() > 1
+    return thread_settings()["default_device"] is None and jax.device_count() > 1

@@ -78,3 +78,6 @@ class Until:
         if self.max_r_hat is not None and not np.all(rank_normalized_r_hat(values) <= self.max_r_hat):
             return False
         return self.min_bulk_ess is None or bool(np.all(bulk_effective_sample_size(values) >= self.min_bulk_ess))
+
+
+Until.__module__ = "numpyro.infer.mcmc"

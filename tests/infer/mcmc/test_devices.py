@@ -1,0 +1,82 @@
+"""Chains on several devices, of one process and of two: the same draws as one after another."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).parents[3]
+
+PROGRAM = """
+import json, sys
+import jax, numpy as np
+import numpyro, numpyro.distributions as dist
+from numpyro.infer import MCMC, NUTS
+
+address, number = sys.argv[1], int(sys.argv[2])
+if address:
+    jax.distributed.initialize(address, num_processes=2, process_id=number)
+
+def model(y):
+    mu = numpyro.sample("mu", dist.Normal(0.0, 1.0))
+    numpyro.sample("y", dist.Normal(mu, 1.0), obs=y)
+
+y = np.ones(3, np.float32)
+
+def draw(num_chains, method, go_on=False):
+    mcmc = MCMC(NUTS(model), num_warmup=20, num_samples=15, num_chains=num_chains, chain_method=method,
+                progress_bar=False)
+    mcmc.run(jax.random.key(num_chains), y, extra_fields=("rng_key",) if go_on else ())
+    draws = [np.asarray(mcmc.get_samples(group_by_chain=True)["mu"]).tolist()]
+    if go_on:
+        mcmc.post_warmup_state = mcmc.last_state
+        mcmc.run(jax.random.key(1), y)
+        draws.append(np.asarray(mcmc.get_samples(group_by_chain=True)["mu"]).tolist())
+    return draws
+
+result = {
+    "devices": jax.device_count(),
+    "few": draw(2, "parallel"), "many": draw(5, "parallel", go_on=True),
+}
+if not address:
+    result["expected_few"] = draw(2, "sequential")
+    result["expected_many"] = draw(5, "sequential", go_on=True)
+print("RESULT" + json.dumps(result))
+"""
+
+
+def start(devices: int, address: str = "", number: int = 0) -> subprocess.Popen:
+    flags = f"--xla_force_host_platform_device_count={devices}"
+    return subprocess.Popen(
+        [sys.executable, "-W", "error::UserWarning", "-c", PROGRAM, address, str(number)],
+        env=os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def result(process: subprocess.Popen) -> dict:
+    output, errors = process.communicate(timeout=600)
+    assert process.returncode == 0, errors
+    return json.loads(output.split("RESULT")[1])
+
+
+def test_chains_on_devices_of_one_process_and_of_two_walk_as_they_do_one_after_another():
+    """Fewer chains than devices, and more; going on from the last state, too."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    one, *two = [result(p) for p in (start(3), start(2, address, 0), start(2, address, 1))]
+    assert (one["devices"], two[0]["devices"]) == (3, 4)
+    for found in (one, *two):
+        for name in ("few", "many"):
+            for draws, expected in zip(found[name], one[f"expected_{name}"], strict=True):
+                assert np.shape(draws) == ({"few": 2, "many": 5}[name], 15)
+                np.testing.assert_allclose(draws, expected, rtol=1e-4, atol=1e-5)
