@@ -1,7 +1,10 @@
 """How Sphinx builds these pages; `make docs` runs it."""
 
 import os
+import sys
+from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parent / "extensions"))
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 import numpyro
@@ -10,7 +13,14 @@ project = "NumPyro"
 author = "the NumPyro developers"
 version = release = numpyro.__version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.mathjax", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
+extensions = [
+    "myst_parser",
+    "reference_tables",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.mathjax",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.viewcode",
+]
 exclude_patterns = ["_build"]
 
 myst_enable_extensions = ["dollarmath", "amsmath", "deflist"]

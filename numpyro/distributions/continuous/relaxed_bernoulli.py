@@ -82,3 +82,6 @@ def RelaxedBernoulli(
     if logits is None:
         raise ValueError("RelaxedBernoulli: One of `probs` or `logits` must be specified; got neither.")
     return RelaxedBernoulliLogits(temperature, logits, validate_args=validate_args)
+
+
+RelaxedBernoulli.__module__ = "numpyro.distributions.continuous"
