@@ -41,7 +41,7 @@ class HMC(MCMCKernel):
     :param inverse_mass_matrix: the first inverse mass matrix: an array over the flat position, or a dictionary of
         arrays by tuples of sites. The identity by default.
     :param adapt_step_size: adapt the step size in warm-up, by dual averaging.
-    :param adapt_mass_matrix: adapt the mass matrix in warm-up, in windows.
+    :param adapt_mass_matrix: adapt the mass matrix in warm-up.
     :param dense_mass: ``False`` for a diagonal mass matrix, ``True`` for a full one, or a list of tuples of sites: a
         full block for each, and the other sites diagonal.
     :param target_accept_prob: what the mean acceptance probability is adapted to; higher means smaller steps.
@@ -52,7 +52,15 @@ class HMC(MCMCKernel):
     :param find_heuristic_step_size: search a first step size, now and at each change of the mass matrix.
     :param forward_mode_differentiation: use forward mode derivatives, for models that reverse mode can't differentiate
         (``while_loop``); the cost grows with the dimension.
-    :param regularize_mass_matrix: shrink the estimated mass matrix a little towards the identity.
+    :param regularize_mass_matrix: shrink the estimated mass matrix a little towards the identity; with draws and
+        gradients, a diagonal one towards the one before, others towards their diagonal.
+    :param adaptation: what the mass matrix is adapted to. ``"windows"``: the covariance of the draws, in windows as
+        Stan has them. ``"fisher"``: draws and gradients, for the least Fisher divergence from a normal distribution;
+        diagonal or, where ``dense_mass`` says so, dense. ``"low_rank"``: the same with a matrix that is diagonal but
+        for up to 16 directions, at little more than the cost of a diagonal one. The two latter start from the gradient
+        at the first position and change the matrix from the first draws on.
+    :param pooled_adaptation: one step size and one mass matrix for all chains, learnt from all; several chains need
+        ``chain_method="vectorized"``.
     :raises ValueError: when not exactly one of ``model`` and ``potential_fn`` is given, or a setting is out of range.
 
     **References:** R. M. Neal, *MCMC using Hamiltonian dynamics* (2011).
@@ -151,6 +159,10 @@ class HMC(MCMCKernel):
     @property
     def default_fields(self) -> tuple[str, ...]:
         return ("z", "diverging")
+
+    @property
+    def pools_chains(self) -> bool:
+        return self._pooled_adaptation
 
     def get_diagnostics_str(self, state: HMCState) -> str:
         steps, size = int(np.mean(state.num_steps)), float(np.mean(state.adapt_state.step_size))

@@ -76,6 +76,12 @@ class MCMCKernel(ABC):
         """Whether :meth:`init` and :meth:`sample` take the states of all chains at once."""
         return False
 
+    @property
+    def pools_chains(self) -> bool:
+        """Whether chains learn from each other: several must then advance together, with
+        ``chain_method="vectorized"``."""
+        return False
+
     def get_diagnostics_str(self, state: PyTree) -> str:
         """A few words on a state for the progress bar."""
         return ""

@@ -148,6 +148,11 @@ class ChainRun:
             return Chains.ENSEMBLE
         if self.num_chains == 1:
             return Chains.SEPARATE
+        if self.kernel.pools_chains and self.chain_method != "vectorized":
+            raise UsageError(
+                f"this {type(self.kernel).__name__} adapts its chains as one, and so has to advance them together: use "
+                f"chain_method='vectorized', got {self.chain_method!r}."
+            )
         if self.chain_method == "vectorized" or (traced and self.chain_method == "parallel"):
             return Chains.BATCHED
         if self.chain_method == "parallel" and several_devices():
