@@ -15,7 +15,7 @@ import scipy.stats as st
 
 import numpyro.distributions as dist
 from numpyro.distributions.batch_util import promote_batch_shape
-from numpyro.distributions.continuous.car import _Adjacency, _spectrum
+from numpyro.distributions.continuous.adjacency import Adjacency, spectrum
 from numpyro.distributions.continuous.wishart import chi_variance
 from numpyro.distributions.kl import kl_divergence
 from tests.helpers.distributions import precision
@@ -312,6 +312,53 @@ def test_adjacency_dense_sparse_and_traced_agree() -> None:
                 np.testing.assert_allclose(got, expected, rtol=2e-3 if correlation > 0.99 else 1e-4)
 
 
+def grid(side: int) -> Any:
+    """The adjacency matrix of a square grid."""
+    path = ss.diags_array([np.ones(side - 1), np.ones(side - 1)], offsets=[1, -1])
+    return ss.csr_array(ss.kron(ss.eye_array(side), path) + ss.kron(path, ss.eye_array(side)))
+
+
+def test_a_sparse_graph_stays_sparse(monkeypatch: pytest.MonkeyPatch) -> None:
+    weights = grid(5)
+    dense = dist.CAR(0.3, np.float32([0.6, -0.95]), 1.5, weights.toarray())
+    for name in ("toarray", "todense"):
+        monkeypatch.setattr(ss.csr_array, name, None)
+    d = dist.CAR(0.3, np.float32([0.6, -0.95]), 1.5, weights, is_sparse=True)
+    x = np.linspace(-1, 1, 25, dtype=np.float32)
+    for computed in (lambda d: d.log_prob(x), lambda d: d.entropy(), lambda d: d.variance):
+        np.testing.assert_allclose(jax.jit(computed)(d), jax.jit(computed)(dense), rtol=1e-4)
+    largest = dist.CAR(0.0, 0.9, 1.0, grid(150), is_sparse=True)  # a dense matrix of these nodes would take 4 GB
+    drawn = jax.jit(lambda key: largest.sample(key, (2,)))(jax.random.key(0))
+    sums = drawn @ grid(150)
+    ratio = np.mean(drawn * (np.asarray(grid(150).sum(-1)) * drawn - 0.9 * sums))  # of mean 1, deviation 1 / 150
+    assert abs(ratio - 1) < 4.5 / 150
+
+
+@pytest.mark.parametrize("correlation", [0.8, -0.8, 0.0])
+def test_draws_on_a_sparse_graph_have_the_covariance(correlation: float) -> None:
+    weights = np.asarray(PATH, float) + np.diag([0.5, 0, 0, 0])
+    d = dist.CAR(np.arange(4.0), correlation, 1.5, ss.csr_array(weights), is_sparse=True)
+    draws, slopes = jax.jit(
+        lambda rho: jax.jvp(
+            lambda rho: dist.CAR(np.arange(4.0), rho, 1.5, ss.csr_array(weights), is_sparse=True).sample(
+                jax.random.key(0), (20_000,)
+            ),
+            (rho,),
+            (jnp.ones(()),),
+        )
+    )(correlation)
+    covariance = np.linalg.inv(np.asarray(d.precision_matrix, float))
+    np.testing.assert_allclose(draws.mean(0), d.mean, atol=4.5 * np.sqrt(covariance.max() / 20_000))
+    np.testing.assert_allclose(np.cov(draws.T), covariance, atol=6 * covariance.max() / np.sqrt(20_000))
+    assert np.isfinite(slopes).all()
+    if correlation:
+        by_correlation = covariance @ (1.5 * weights) @ covariance
+        centred = draws - np.arange(4.0)
+        slope = 2 * np.mean(centred * slopes, 0)
+        error = 2 * np.std(centred * slopes, 0) / np.sqrt(20_000)
+        assert (np.abs(slope - np.diag(by_correlation)) < 4.5 * error).all()
+
+
 def test_a_sparse_graph_is_part_of_the_structure() -> None:
     def make(matrix: Any) -> Any:
         return dist.CAR(np.zeros(4), 0.5, 1.5, matrix, is_sparse=True)
@@ -340,12 +387,12 @@ def test_a_sparse_graph_is_part_of_the_structure() -> None:
 
 def test_eigenvalues_of_a_graph_are_computed_once() -> None:
     ring = np.roll(np.eye(7), 1, 0) + np.roll(np.eye(7), -1, 0)
-    before = _spectrum.cache_info().misses
+    before = spectrum.cache_info().misses
     for _ in range(3):
         jax.jit(lambda rho: dist.CAR(np.zeros(7), rho, 1.0, ring.copy()).log_prob(np.ones(7)))(0.3)
-    assert _spectrum.cache_info().misses == before + 1
+    assert spectrum.cache_info().misses == before + 1
     expected = np.sort(np.cos(2 * np.pi * np.arange(7) / 7))
-    np.testing.assert_allclose(_spectrum(_Adjacency(ring))[1], expected, atol=1e-12)
+    np.testing.assert_allclose(spectrum(Adjacency(ring))[1], expected, atol=1e-12)
 
 
 @pytest.mark.parametrize(

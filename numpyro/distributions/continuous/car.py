@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,11 +12,12 @@ import numpy as np
 from jax import lax, random
 
 from numpyro._errors import UsageError
-from numpyro._typing import Array, ArrayLike, Key, NumpyArray, Shape
+from numpyro._typing import Array, ArrayLike, Key, Shape
 from numpyro.distributions import constraints
 from numpyro.distributions._maths import HALF_LOG_TWO_PI, broadcast_to
 from numpyro.distributions._shapes import promote_shapes
 from numpyro.distributions._validation import check_key, concrete, validate_sample
+from numpyro.distributions.continuous.adjacency import Adjacency, as_sparse, solve_by_edges, spectrum
 from numpyro.distributions.continuous.low_rank_multivariate_normal import back_substitute
 from numpyro.distributions.continuous.multivariate_normal import whiten
 from numpyro.distributions.distribution import Distribution
@@ -73,7 +73,7 @@ class CAR(Distribution):
         validate_args: bool | None = None,
     ) -> None:
         self.is_sparse = is_sparse
-        adj_matrix = _as_sparse(adj_matrix) if is_sparse else adj_matrix
+        adj_matrix = as_sparse(adj_matrix) if is_sparse else adj_matrix
         if not is_sparse and hasattr(adj_matrix, "tocsr"):
             raise UsageError("CAR: adj_matrix is a sparse matrix so please specify `is_sparse=True`.")
         loc = np.reshape(loc, (1,)) if isinstance(loc, (int, float)) else jnp.reshape(loc, jnp.shape(loc) or (1,))
@@ -116,12 +116,12 @@ class CAR(Distribution):
                 f"CAR: all sites in adjacency matrix must have neighbours, but sites {lonely[:8]} have none."
             )
 
-    def _adjacency(self) -> _Adjacency | None:
+    def _adjacency(self) -> Adjacency | None:
         """The adjacency matrix, where its values are known."""
         if self.is_sparse:
-            return _Adjacency(self.adj_matrix)
+            return Adjacency(self.adj_matrix)
         matrix = concrete(self.adj_matrix)
-        return None if matrix is None else _Adjacency(matrix)
+        return None if matrix is None else Adjacency(matrix)
 
     def _weights(self) -> Array:
         """The adjacency matrix as an array."""
@@ -140,10 +140,34 @@ class CAR(Distribution):
 
     def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
         check_key(self, key)
+        if self.is_sparse and (self.adj_matrix.data >= 0).all():
+            return self._sample_by_edges(key, sample_shape)
         noise = random.normal(key, self.shape(sample_shape))
         factor = jnp.linalg.cholesky(self._scaled_precision())
         scale = lax.rsqrt(jnp.asarray(self.conditional_precision, noise.dtype))[..., None]
         return self.loc + scale * back_substitute(factor, noise)
+
+    def _sample_by_edges(self, key: Key, sample_shape: Shape) -> Array:
+        r"""Draw in the memory of the edges: :math:`Q^{-1} b` where :math:`b` has covariance :math:`Q`.
+
+        The precision :math:`Q = D - \rho W` is the sum of squares of :meth:`_quadratic_form_of_edges`, and :math:`b`
+        the sum of their roots, each times a normal number of its own (Papandreou and Yuille 2010).
+        """
+        adjacency = Adjacency(self.adj_matrix)
+        rows, columns, weights = adjacency.edges
+        shape, n = self.shape(sample_shape), self.event_shape[0]
+        key_nodes, key_edges = random.split(key)
+        noise = random.normal(key_nodes, shape)
+        between = random.normal(key_edges, (*shape[:-1], len(rows))) * np.sqrt(weights).astype(noise.dtype)
+        sign = jnp.where(jnp.less(self.correlation, 0), -1, 1)[..., None]
+        size = sign * jnp.expand_dims(self.correlation, -1)
+        own = jnp.sqrt(1 - size) * np.sqrt(adjacency.degrees).astype(noise.dtype) * noise
+        between = jnp.sqrt(jnp.maximum(size, jnp.finfo(noise.dtype).tiny)) * between  # no infinite slope at 0
+        target = own.at[..., rows].add(between).at[..., columns].add(-sign * between)
+        correlation = jnp.broadcast_to(jnp.asarray(self.correlation, noise.dtype), self.batch_shape)
+        flat = target.reshape(-1, n), jnp.broadcast_to(correlation, shape[:-1]).reshape(-1)
+        deviation = jax.vmap(functools.partial(solve_by_edges, adjacency))(*flat).reshape(shape)
+        return self.loc + lax.rsqrt(jnp.asarray(self.conditional_precision, noise.dtype))[..., None] * deviation
 
     @validate_sample
     def log_prob(self, value: ArrayLike) -> Array:
@@ -160,7 +184,7 @@ class CAR(Distribution):
 
     def _quadratic_form_of_edges(self, y: Array) -> Array:
         r"""The same as :math:`(1 - |\rho|) \sum_i d_i y_i^2 + |\rho| \sum_{i \le j} w_{ij} (y_i \mp y_j)^2`."""
-        adjacency = _Adjacency(self.adj_matrix)
+        adjacency = Adjacency(self.adj_matrix)
         rows, columns, weights = adjacency.edges
         sign = jnp.where(jnp.less(self.correlation, 0), -1, 1)
         size = sign * self.correlation
@@ -175,7 +199,7 @@ class CAR(Distribution):
         if adjacency is None:
             log_det = 2 * tri_logabsdet(jnp.linalg.cholesky(self._scaled_precision()))
         else:
-            log_degrees, eigenvalues = _spectrum(adjacency)
+            log_degrees, eigenvalues = spectrum(adjacency)
             correlation = jnp.expand_dims(self.correlation, -1)
             dtype = jnp.result_type(float, correlation)
             log_det = jnp.asarray(log_degrees, dtype) + jnp.sum(jnp.log1p(-correlation * eigenvalues.astype(dtype)), -1)
@@ -195,6 +219,8 @@ class CAR(Distribution):
 
     @property
     def variance(self) -> Array:
+        if self.is_sparse and (self.adj_matrix.data >= 0).all():
+            return self._variance_by_edges()
         factor = jnp.linalg.cholesky(self._scaled_precision())
         # column by column of the inverse of the factor
         identity = np.eye(factor.shape[-1], dtype=factor.dtype).reshape(
@@ -205,6 +231,18 @@ class CAR(Distribution):
             jnp.moveaxis(inverse, 0, -1) / jnp.expand_dims(self.conditional_precision, -1), self.shape()
         )
 
+    def _variance_by_edges(self) -> Array:
+        """The diagonal of the inverse of the precision matrix, one column after the other."""
+        n, dtype = self.event_shape[0], jnp.result_type(float, self.correlation)
+        solve = functools.partial(solve_by_edges, Adjacency(self.adj_matrix))
+
+        def diagonal(correlation: Array) -> Array:
+            return lax.map(lambda i: solve(jnp.zeros(n, dtype).at[i].set(1), correlation)[i], np.arange(n))
+
+        correlation = jnp.asarray(self.correlation, dtype)
+        scaled = jax.vmap(diagonal)(correlation.reshape(-1)).reshape(*correlation.shape, n)
+        return broadcast_to(scaled / jnp.expand_dims(self.conditional_precision, -1), self.shape())
+
     # A sparse matrix is no array: it is part of the structure of the pytree, compared by its content.
 
     def tree_flatten(self) -> tuple[tuple[Any, ...], Any]:
@@ -212,80 +250,10 @@ class CAR(Distribution):
         if not self.is_sparse:
             return children, (data, aux)
         arrays = {name: value for name, value in zip(data, children, strict=True) if name != "adj_matrix"}
-        return tuple(arrays.values()), (tuple(arrays), (*aux, ("adj_matrix", _Adjacency(self.adj_matrix))))
+        return tuple(arrays.values()), (tuple(arrays), (*aux, ("adj_matrix", Adjacency(self.adj_matrix))))
 
     @classmethod
     def tree_unflatten(cls, aux_data: Any, params: Sequence[Any]) -> CAR:
         data, aux = aux_data
-        aux = tuple((name, value.matrix if isinstance(value, _Adjacency) else value) for name, value in aux)
+        aux = tuple((name, value.matrix if isinstance(value, Adjacency) else value) for name, value in aux)
         return super().tree_unflatten((data, aux), params)  # type: ignore[return-value]
-
-
-class _Adjacency:
-    """A known adjacency matrix, dense or sparse, that compares and hashes by its content."""
-
-    def __init__(self, matrix: Any) -> None:
-        self.matrix = matrix
-
-    @functools.cached_property
-    def digest(self) -> bytes:
-        is_dense = isinstance(self.matrix, np.ndarray)
-        parts = [self.matrix] if is_dense else [self.matrix.indptr, self.matrix.indices, self.matrix.data]
-        content = hashlib.blake2b(repr((is_dense, self.matrix.shape)).encode())
-        for part in parts:
-            content.update(str(part.dtype).encode())
-            content.update(np.ascontiguousarray(part).tobytes())
-        return content.digest()
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Adjacency) and (self.matrix is other.matrix or self.digest == other.digest)
-
-    def __hash__(self) -> int:
-        return hash(self.digest)
-
-    @property
-    def dense(self) -> NumpyArray:
-        matrix = self.matrix if isinstance(self.matrix, np.ndarray) else self.matrix.toarray()
-        return matrix.astype(np.float64)
-
-    @functools.cached_property
-    def degrees(self) -> NumpyArray:
-        """The sums of the rows."""
-        total = np.asarray(self.matrix.sum(-1), np.float64)
-        return total if isinstance(self.matrix, np.ndarray) else total.reshape(-1)
-
-    @property
-    def edges(self) -> tuple[NumpyArray, NumpyArray, NumpyArray]:
-        """Both nodes and the weight of each edge of a sparse matrix; of an edge from a node to itself half of it."""
-        matrix = self.matrix.tocoo()
-        once = matrix.row <= matrix.col
-        rows, columns = matrix.row[once], matrix.col[once]
-        return rows, columns, np.where(rows == columns, 0.5, 1.0) * matrix.data[once]
-
-
-@functools.lru_cache(maxsize=8)
-def _spectrum(adjacency: _Adjacency) -> tuple[NumpyArray, NumpyArray]:
-    """The logarithm of the determinant of ``D``, and the eigenvalues of ``D^(-1/2) W D^(-1/2)``."""
-    degrees = adjacency.degrees
-    root = np.sqrt(degrees)
-    eigenvalues = np.linalg.eigvalsh(adjacency.dense / (root[..., :, None] * root[..., None, :]))
-    return np.log(degrees).sum(-1), np.clip(eigenvalues, -1, 1)
-
-
-def _as_sparse(matrix: Any) -> Any:
-    """A matrix of ``scipy.sparse`` in the format of compressed rows."""
-    if not hasattr(matrix, "tocsr"):
-        array = concrete(matrix)
-        if array is None or isinstance(matrix, jax.core.Tracer):
-            raise ValueError(
-                "CAR: with `is_sparse=True`, adj_matrix needs to be a scipy sparse matrix or a concrete array, such as"
-                " a numpy array, since its edges are read when the program is built; got"
-                f" {type(matrix).__name__}. Do not give it as an argument of a transformed function, or leave"
-                " `is_sparse` out."
-            )
-        from scipy.sparse import csr_matrix
-
-        matrix = csr_matrix(array)
-    matrix = matrix.tocsr()
-    matrix.sum_duplicates()
-    return matrix
