@@ -69,6 +69,8 @@ def parameters(documented: Any) -> list[str]:
 def availability(family: type[dist.Distribution], method: str) -> bool | None:
     """Whether a family has a method; none where that depends on the distribution it is made of."""
     if method == "rsample":
+        if family.sample is dist.Distribution.sample:
+            return False
         try:
             return object.__new__(family).has_rsample
         except AttributeError:  # the base distribution tells, of which only a family's own parameters are known
@@ -76,8 +78,12 @@ def availability(family: type[dist.Distribution], method: str) -> bool | None:
     owner = next(c for c in family.__mro__ if method in vars(c))
     if owner is dist.Distribution:
         return False
-    if owner is dist.TransformedDistribution and family is not owner:  # changes of variables on the line
-        return method in ("cdf", "icdf") and event_dim(family) == 0
+    if owner is dist.TransformedDistribution and method in ("mean", "variance"):  # no transform in general keeps them
+        return False
+    if wraps(family):
+        return None
+    if owner is dist.TransformedDistribution:  # monotone changes of variables, on the line
+        return event_dim(family) == 0
     return None if wraps(owner) else True
 
 
