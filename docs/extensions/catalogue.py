@@ -75,16 +75,27 @@ def availability(family: type[dist.Distribution], method: str) -> bool | None:
             return object.__new__(family).has_rsample
         except AttributeError:  # the base distribution tells, of which only a family's own parameters are known
             return None if wraps(family) else set(family.arg_constraints) <= set(family.reparametrized_params)
-    owner = next(c for c in family.__mro__ if method in vars(c))
-    if owner is dist.Distribution:
-        return False
-    if owner is dist.TransformedDistribution and method in ("mean", "variance"):  # no transform in general keeps them
+    if refuses(family, method):
         return False
     if wraps(family):
         return None
+    owner = next(c for c in family.__mro__ if method in vars(c))
     if owner is dist.TransformedDistribution:  # monotone changes of variables, on the line
         return event_dim(family) == 0
     return None if wraps(owner) else True
+
+
+def refuses(family: type[dist.Distribution], method: str) -> bool:
+    """Whether a method says that it is not there before it asks for any parameter."""
+    try:
+        member = getattr(object.__new__(family), method)
+        if callable(member):
+            member(*([0.5] if method in ("cdf", "icdf") else []))
+    except NotImplementedError:
+        return True
+    except Exception:  # some parameter is missing
+        return False
+    return False
 
 
 def wraps(family: type) -> bool:
