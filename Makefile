@@ -6,6 +6,7 @@
 #   make test-oldest  the tests on the oldest JAX that pyproject.toml allows
 #   make docs       the documentation as HTML, in docs/_build/html
 #   make bench      compare with a bare loop, and with peers: make bench PEERS="numpyro=ENVIRONMENT"
+#   make bench-distributions  log densities, gradients and draws beside scipy and peers: PEERS="numpyro=ENV tfp=ENV"
 #   make format     put the code into the form that `make test` asks for
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
@@ -21,7 +22,7 @@ BENCH_ARGS ?=
 
 export JAX_PLATFORMS ?= cpu
 
-.PHONY: bench demo test test-all test-oldest docs format lint clean
+.PHONY: bench bench-distributions demo test test-all test-oldest docs format lint clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -36,6 +37,9 @@ test-all: lint
 
 bench: $(VENV)/.has-dev
 	PYTHONPATH=. $(BIN)/python -m benchmarks.run --peers $(PEERS) --posteriors "$(POSTERIORS)" $(BENCH_ARGS)
+
+bench-distributions: $(VENV)/.has-dev
+	PYTHONPATH=. $(BIN)/python -m benchmarks.distributions --peers $(PEERS) $(BENCH_ARGS)
 
 lint: $(VENV)/.has-dev
 	$(BIN)/ruff check $(CODE)
