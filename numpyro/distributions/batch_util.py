@@ -34,10 +34,12 @@ def vmap_over(d: Distribution, **kwargs: Any) -> Any:
     """The axes of a distribution for ``in_axes`` or ``out_axes`` of ``jax.vmap``.
 
     :param d: a distribution of the structure to be batched.
-    :param kwargs: for fields of ``d`` the axis to map over; fields that are not named are not mapped. A field that is a
-        distribution takes a ``vmap_over`` of its own, or, not being named, the axes of the parameters that it shares.
+    :param kwargs: for parameters or other fields of ``d`` the axis to map over; parameters that are not named are not
+        mapped. A field that is a distribution takes a ``vmap_over`` of its own, or, not being named, the axes of the
+        parameters that it shares. Other fields, which the family has computed from its parameters, are mapped where
+        they have the axis and the size of one that is.
     :return: a distribution that holds axes in place of arrays.
-    :raises ValueError: when ``d`` has no such field.
+    :raises ValueError: when ``d`` has no such parameter or field.
 
     >>> import jax, numpy as np, numpyro.distributions as dist
     >>> d = dist.Normal(np.arange(3.0), 1.0)
@@ -45,20 +47,41 @@ def vmap_over(d: Distribution, **kwargs: Any) -> Any:
     (3,)
     """
     data, aux = d.tree_flatten()[1]
-    unknown = set(kwargs) - set(data)
+    names = tuple(dict.fromkeys((*d.arg_constraints, *data)))
+    unknown = set(kwargs) - set(names)
     if unknown:
         raise ValueError(
-            f"vmap_over: {type(d).__name__} has fields {', '.join(data)}, none of name {', '.join(sorted(unknown))}."
+            f"vmap_over: {type(d).__name__} has fields {', '.join(names)}, none of name {', '.join(sorted(unknown))}."
         )
+    mapped = [(axis, np.shape(getattr(d, name))) for name, axis in kwargs.items() if isinstance(axis, int)]
+    named = {name if name in data else _STORED_AS.get(name, name): axis for name, axis in kwargs.items()}
+    parameters = {*d.get_args(), *_STORED_AS.values()}
     axes = []
     for name in data:
         value = d.__dict__[name]
-        if name not in kwargs and isinstance(value, Distribution):
+        shared = {}
+        if isinstance(value, Distribution):
             shared = {field: axis for field, axis in kwargs.items() if field in _field_names(value)}
-            axes.append(vmap_over(value, **shared) if shared else None)
+        if name in named or name in parameters:
+            axes.append(named.get(name))
+        elif shared:
+            axes.append(vmap_over(value, **shared))
         else:
-            axes.append(kwargs.get(name))
+            axes.append(jax.tree_util.tree_map(lambda leaf: _axis_of(leaf, mapped), value) if mapped else None)
     return type(d).tree_unflatten((data, aux), axes)
+
+
+# Parameters of which a distribution keeps something else.
+_STORED_AS = {"mean": "_mean", "covariance_matrix": "scale_tril", "precision_matrix": "scale_tril"}
+
+
+def _axis_of(leaf: Any, mapped: list[tuple[int, Shape]]) -> int | None:
+    """The first of the axes of mapped parameters that ``leaf`` has in the same size."""
+    shape = np.shape(leaf)
+    for axis, of in mapped:
+        if -len(shape) <= axis < len(shape) and shape[axis] == of[axis]:
+            return axis
+    return None
 
 
 def promote_batch_shape(d: D) -> D:

@@ -91,6 +91,37 @@ def test_vmap_over_shares_axes_with_derived_distributions() -> None:
     assert (axes.loc, axes.scale, axes.base_dist.loc, axes.base_dist.scale) == (0, None, 0, None)
 
 
+@pytest.mark.parametrize(
+    ("d", "axes"),
+    [
+        (dist.BetaProportion(np.float32([0.3, 0.6]), 2.0), {"mean": 0}),
+        (dist.NegativeBinomial2(np.float32([0.3, 6.0]), 2.0), {"mean": 0}),
+        (dist.NegativeBinomialProbs(np.float32([1.3, 6.0]), 0.3), {"total_count": 0}),
+        (dist.Chi2(np.float32([1.3, 6.0])), {"df": 0}),
+        (dist.StudentT(np.float32([1.3, 6.0]), 0.0, 1.0), {"df": 0}),
+        (dist.Pareto(np.float32([0.3, 0.6]), 2.0), {"scale": 0}),
+        (dist.Pareto(0.3, np.float32([2.0, 6.0])), {"alpha": 0}),
+        (dist.LogUniform(np.float32([0.3, 0.6]), 8.0), {"low": 0}),
+        (dist.InverseGamma(np.float32([2.0, 6.0]), 1.5), {"concentration": 0}),
+        (dist.RelaxedBernoulliLogits(np.float32([0.7, 2.0]), 0.3), {"temperature": 0}),
+        (dist.ZeroInflatedPoisson(np.float32([0.3, 0.6]), 2.0), {"gate": 0}),
+        (dist.ZeroInflatedPoisson(0.3, np.float32([2.0, 6.0])), {"rate": 0}),
+        (dist.AsymmetricLaplaceQuantile(np.float32([2.0, 6.0]), 1.0, 0.3), {"loc": 0}),
+        (dist.BetaBinomial(np.float32([2.0, 6.0]), 1.5, 10), {"concentration1": 0}),
+        (dist.Wishart(np.float32([4.0, 6.0]), np.eye(2, dtype=np.float32)), {"concentration": 0}),
+        (dist.MultivariateNormal(0.0, np.float32([np.eye(2), 2 * np.eye(2)])), {"covariance_matrix": 0}),
+    ],
+    ids=lambda x: type(x).__name__ if isinstance(x, dist.Distribution) else "-".join(x),
+)
+def test_what_a_family_computes_from_a_mapped_parameter_is_mapped(d: Any, axes: dict[str, int]) -> None:
+    value = d.sample(jax.random.key(0))[0]
+    batched = jax.vmap(lambda d, key: (d.sample(key), d.log_prob(value)), (vmap_over(d, **axes), 0))
+    draws, log_prob = batched(d, jax.random.split(jax.random.key(1), 2))
+    # inside, the batch shape is still that of the whole
+    assert draws.shape == (2, *d.shape())
+    np.testing.assert_allclose(jnp.reshape(log_prob, (2, -1))[:, 0], d.log_prob(value), rtol=1e-5)
+
+
 def test_vmap_over_unknown_fields_is_an_error() -> None:
     with pytest.raises(ValueError, match="loc, scale"):
         vmap_over(dist.Normal(0.0, 1.0), rate=0)
