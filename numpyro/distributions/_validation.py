@@ -87,11 +87,13 @@ def check_parameter(owner: Any, name: str, constraint: Any, value: Any) -> None:
         raise ValueError(f"{begin}: expected {constraint!r}, violated by {describe(x, bad)}.")
 
 
-def check_key(owner: Any, key: Any) -> None:
-    """Raise if ``key`` is not one random key; every ``sample`` starts with this.
+def check_key(owner: Any, key: Any, sample_shape: Any = ()) -> None:
+    """Raise if ``key`` is not one random key, or ``sample_shape`` not a shape; every ``sample`` starts with this.
 
     :param owner: the distribution that samples.
     :param key: what it was given, a raw ``uint32`` key or a typed one.
+    :param sample_shape: what it was given.
+    :raises TypeError: naming the distribution and the shape that may have been meant.
     :raises UsageError: naming the distribution and saying how to come by a key.
     """
     if not is_prng_key(key):
@@ -99,6 +101,17 @@ def check_key(owner: Any, key: Any) -> None:
         raise UsageError(
             f"{type(owner).__name__}.sample needs one JAX random key, such as jax.random.key(0), but got {got}. "
             "Run a model under numpyro.handlers.seed(model, rng_seed=0), which hands out keys."
+        )
+    check_sample_shape(owner, sample_shape)
+
+
+def check_sample_shape(owner: Any, sample_shape: Any) -> None:
+    """Raise if ``sample_shape`` is not a tuple."""
+    if not isinstance(sample_shape, tuple):
+        example = (sample_shape,) if isinstance(sample_shape, int) else (3,)
+        raise TypeError(
+            f"{type(owner).__name__}: expected sample_shape to be a tuple of integers, such as {example}, but got "
+            f"{sample_shape!r}."
         )
 
 

@@ -45,7 +45,7 @@ class _Censored(Distribution):
         super().__init__(batch_shape, event_shape, validate_args=validate_args)
 
     def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
-        check_key(self, key)
+        check_key(self, key, sample_shape)
         return self.base_dist.expand(self.batch_shape).sample(key, sample_shape)
 
 

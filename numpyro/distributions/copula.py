@@ -111,7 +111,7 @@ class GaussianCopula(Distribution):
         return self.base_dist.covariance_matrix
 
     def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
-        check_key(self, key)
+        check_key(self, key, sample_shape)
         shape = tuple(sample_shape) + self.batch_shape
         scores = self.base_dist.expand(self.batch_shape).sample(key, sample_shape)
         probabilities = ndtr(scores)

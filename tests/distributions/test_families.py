@@ -193,6 +193,14 @@ def test_a_key_that_is_none_is_an_error(case: Case) -> None:
         case.example.sample(None)
 
 
+@pytest.mark.parametrize("sample_shape", [3, [3]])
+def test_a_sample_shape_that_is_no_tuple_is_an_error(case: Case, sample_shape: Any) -> None:
+    message = r"expected sample_shape to be a tuple of integers, such as \(3,\), but got"
+    for d in (case.example, case.example.expand((3, case.batch_size)), case.example.to_event(1)):
+        with pytest.raises(TypeError, match=message):
+            d.sample(jax.random.key(0), sample_shape)
+
+
 # Moments, distribution functions, entropy
 
 

@@ -61,7 +61,7 @@ class BetaBinomial(Distribution):
         return constraints.integer_interval(0, self.total_count)
 
     def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
-        check_key(self, key)
+        check_key(self, key, sample_shape)
         key1, key0, key_count = random.split(key, 3)
         shape = sample_shape + self.batch_shape
         # the log odds of the probability; the rarer outcome is counted, so that one near 1 keeps its digits

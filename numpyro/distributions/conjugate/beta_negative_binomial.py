@@ -53,7 +53,7 @@ class BetaNegativeBinomial(Distribution):
         super().__init__(batch_shape=batch_shape, validate_args=validate_args)
 
     def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
-        check_key(self, key)
+        check_key(self, key, sample_shape)
         key1, key0, key_count = random.split(key, 3)
         shape = sample_shape + self.batch_shape
         # given the odds of a success, the rate is a gamma variable of concentration n and mean n times the odds

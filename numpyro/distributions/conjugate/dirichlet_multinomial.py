@@ -58,7 +58,7 @@ class DirichletMultinomial(Distribution):
         return constraints.multinomial(self.total_count)
 
     def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
-        check_key(self, key)
+        check_key(self, key, sample_shape)
         key_probs, key_counts = random.split(key)
         shape = sample_shape + self.batch_shape
         probs = random.dirichlet(key_probs, jnp.asarray(self.concentration), shape)

@@ -41,7 +41,7 @@ class GammaPoisson(Distribution):
         super().__init__(batch_shape=batch_shape, validate_args=validate_args)
 
     def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
-        check_key(self, key)
+        check_key(self, key, sample_shape)
         return gamma_poisson(key, self.concentration, self.mean, sample_shape + self.batch_shape)
 
     @validate_sample

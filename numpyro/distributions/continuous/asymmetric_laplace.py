@@ -37,7 +37,7 @@ class _TwoSidedExponential(Distribution):
         raise NotImplementedError
 
     def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
-        check_key(self, key)
+        check_key(self, key, sample_shape)
         # the difference of two exponential variables of means r and l
         right, left = random.exponential(key, (2, *sample_shape, *self.batch_shape))
         return self.loc + (self.right_scale * right - self.left_scale * left)

@@ -45,7 +45,7 @@ class Beta(Distribution):
         super().__init__(batch_shape=batch_shape, validate_args=validate_args)
 
     def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
-        check_key(self, key)
+        check_key(self, key, sample_shape)
         draws = random.beta(key, self.concentration1, self.concentration0, sample_shape + self.batch_shape)
         # for tiny concentrations most draws round to an end, where the density is infinite
         precision = jnp.finfo(draws.dtype)

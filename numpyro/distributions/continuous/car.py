@@ -139,7 +139,7 @@ class CAR(Distribution):
         return jnp.expand_dims(self.conditional_precision, (-2, -1)) * self._scaled_precision()
 
     def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
-        check_key(self, key)
+        check_key(self, key, sample_shape)
         if self.is_sparse and (self.adj_matrix.data >= 0).all():
             return self._sample_by_edges(key, sample_shape)
         noise = random.normal(key, self.shape(sample_shape))

@@ -42,7 +42,7 @@ class Cauchy(Distribution):
         super().__init__(batch_shape=batch_shape, validate_args=validate_args)
 
     def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
-        check_key(self, key)
+        check_key(self, key, sample_shape)
         return self.loc + self.scale * random.cauchy(key, sample_shape + self.batch_shape)
 
     @validate_sample
@@ -99,7 +99,7 @@ class HalfCauchy(Distribution):
         super().__init__(batch_shape=jnp.shape(scale), validate_args=validate_args)
 
     def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
-        check_key(self, key)
+        check_key(self, key, sample_shape)
         return self.scale * jnp.abs(random.cauchy(key, sample_shape + self.batch_shape))
 
     @validate_sample

@@ -49,7 +49,7 @@ class Dagum(Distribution):
         super().__init__(batch_shape=batch_shape, validate_args=validate_args)
 
     def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
-        check_key(self, key)
+        check_key(self, key, sample_shape)
         surprise = random.exponential(key, sample_shape + self.batch_shape)  # -log F(x)
         tiny = jnp.finfo(surprise.dtype).tiny
         return jnp.maximum(self._quantile(-jnp.maximum(surprise, tiny)), tiny)

@@ -43,7 +43,7 @@ class Dirichlet(Distribution):
         super().__init__(batch_shape=shape[:-1], event_shape=shape[-1:], validate_args=validate_args)
 
     def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
-        check_key(self, key)
+        check_key(self, key, sample_shape)
         draws = random.dirichlet(key, self.concentration, sample_shape + self.batch_shape)
         # for tiny concentrations most entries underflow, where the density is infinite
         return jnp.maximum(draws, jnp.finfo(draws.dtype).tiny)

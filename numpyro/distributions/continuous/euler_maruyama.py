@@ -83,7 +83,7 @@ class EulerMaruyama(Distribution):
         return jnp.reshape(drift, x.shape), jnp.reshape(diffusion, x.shape)
 
     def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
-        check_key(self, key)
+        check_key(self, key, sample_shape)
         key_start, key_noise = random.split(key)
         shape, event_shape = tuple(sample_shape) + self.batch_shape, self.init_dist.event_shape
         start = self.init_dist.expand(self.batch_shape).sample(key_start, sample_shape)

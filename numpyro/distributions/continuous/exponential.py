@@ -37,7 +37,7 @@ class Exponential(Distribution):
         super().__init__(batch_shape=jnp.shape(rate), validate_args=validate_args)
 
     def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
-        check_key(self, key)
+        check_key(self, key, sample_shape)
         return random.exponential(key, sample_shape + self.batch_shape) / self.rate
 
     @validate_sample

@@ -53,7 +53,7 @@ class Gamma(Distribution):
         super().__init__(batch_shape=batch_shape, validate_args=validate_args)
 
     def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
-        check_key(self, key)
+        check_key(self, key, sample_shape)
         draws = random.gamma(key, self.concentration, sample_shape + self.batch_shape) / self.rate
         # for a tiny concentration most draws underflow; the support is open
         return jnp.maximum(draws, jnp.finfo(draws.dtype).tiny)

@@ -45,7 +45,7 @@ class GaussianRandomWalk(Distribution):
         super().__init__(jnp.shape(scale), (self.num_steps,), validate_args=validate_args)
 
     def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
-        check_key(self, key)
+        check_key(self, key, sample_shape)
         steps = random.normal(key, self.shape(sample_shape))
         return jnp.cumsum(steps, -1) * jnp.expand_dims(self.scale, -1)
 

@@ -39,7 +39,7 @@ class Gompertz(Distribution):
         super().__init__(batch_shape=batch_shape, validate_args=validate_args)
 
     def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
-        check_key(self, key)
+        check_key(self, key, sample_shape)
         # the cumulative hazard of a lifetime is exponential
         draws = jnp.log1p(random.exponential(key, sample_shape + self.batch_shape) / self.concentration) / self.rate
         return jnp.maximum(draws, jnp.finfo(draws.dtype).tiny)

@@ -39,7 +39,7 @@ class Gumbel(Distribution):
         super().__init__(batch_shape=batch_shape, validate_args=validate_args)
 
     def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
-        check_key(self, key)
+        check_key(self, key, sample_shape)
         return self.loc + self.scale * random.gumbel(key, sample_shape + self.batch_shape)
 
     @validate_sample

@@ -56,7 +56,7 @@ class InverseWishartCholesky(CholeskyWishart):
         return self._freedom()[..., ::-1]
 
     def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
-        check_key(self, key)
+        check_key(self, key, sample_shape)
         noise = random_lower(key, self._own_freedom(), sample_shape + self.batch_shape)
         # L C = T, transposed
         transposed = solve_lower(noise, jnp.swapaxes(jnp.asarray(self.scale_tril), -2, -1), transpose=True)

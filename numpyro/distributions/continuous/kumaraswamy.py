@@ -51,7 +51,7 @@ class Kumaraswamy(Distribution):
         super().__init__(batch_shape=batch_shape, validate_args=validate_args)
 
     def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
-        check_key(self, key)
+        check_key(self, key, sample_shape)
         surprise = random.exponential(key, sample_shape + self.batch_shape)  # -log(1 - F(x))
         draws = (-jnp.expm1(-surprise / self.concentration0)) ** (1 / self.concentration1)
         # for extreme concentrations draws round to an end, where the density may be infinite

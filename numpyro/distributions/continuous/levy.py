@@ -42,7 +42,7 @@ class Levy(Distribution):
         return constraints.greater_than(self.loc)
 
     def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
-        check_key(self, key)
+        check_key(self, key, sample_shape)
         normal = random.normal(key, sample_shape + self.batch_shape)
         # a normal draw that rounds to 0 would be infinite, a distance that rounds to 0 at the end of the support
         size = jnp.maximum(jnp.abs(normal), jnp.finfo(normal.dtype).eps)

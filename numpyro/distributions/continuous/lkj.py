@@ -70,7 +70,7 @@ class LKJCholesky(Distribution):
         )
 
     def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
-        check_key(self, key)
+        check_key(self, key, sample_shape)
         return self._onion(key, sample_shape) if self.sample_method == "onion" else self._cvine(key, sample_shape)
 
     def _onion(self, key: Key, sample_shape: Shape) -> Array:

@@ -40,7 +40,7 @@ class Logistic(Distribution):
         super().__init__(batch_shape=batch_shape, validate_args=validate_args)
 
     def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
-        check_key(self, key)
+        check_key(self, key, sample_shape)
         return self.loc + self.scale * random.logistic(key, sample_shape + self.batch_shape)
 
     @validate_sample

@@ -91,7 +91,7 @@ class LowRankMultivariateNormal(Distribution):
         return jnp.linalg.cholesky(add_diag(gram, 1.0))
 
     def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
-        check_key(self, key)
+        check_key(self, key, sample_shape)
         key_factor, key_diag = random.split(key)
         shape = sample_shape + self.batch_shape
         low_rank = random.normal(key_factor, shape + np.shape(self.cov_factor)[-1:])

@@ -58,7 +58,7 @@ class MatrixNormal(Distribution):
         super().__init__(batch_shape, event_shape, validate_args=validate_args)
 
     def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
-        check_key(self, key)
+        check_key(self, key, sample_shape)
         noise = random.normal(key, self.shape(sample_shape))
         columns = jnp.swapaxes(jnp.asarray(self.scale_tril_column), -2, -1)
         rows = jnp.matmul(self.scale_tril_row, noise, precision=lax.Precision.HIGHEST)

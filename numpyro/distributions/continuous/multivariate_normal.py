@@ -85,7 +85,7 @@ class MultivariateNormal(Distribution):
         super().__init__(batch_shape=batch_shape, event_shape=event_shape, validate_args=validate_args)
 
     def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
-        check_key(self, key)
+        check_key(self, key, sample_shape)
         noise = random.normal(key, sample_shape + self.batch_shape + self.event_shape)
         return self.loc + jnp.squeeze(jnp.matmul(self.scale_tril, noise[..., None]), axis=-1)
 

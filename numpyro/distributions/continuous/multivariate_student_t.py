@@ -80,7 +80,7 @@ class MultivariateStudentT(Distribution):
         return lax.broadcast_shapes(df, loc[:-1], scale_tril[:-2]), tuple(scale_tril[-1:])
 
     def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
-        check_key(self, key)
+        check_key(self, key, sample_shape)
         key_normal, key_gamma = random.split(key)
         shape, half_df = sample_shape + self.batch_shape, 0.5 * self.df
         noise = random.normal(key_normal, shape + self.event_shape)

@@ -45,7 +45,7 @@ class Normal(Distribution):
         super().__init__(batch_shape=batch_shape, validate_args=validate_args)
 
     def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
-        check_key(self, key)
+        check_key(self, key, sample_shape)
         return self.loc + self.scale * random.normal(key, sample_shape + self.batch_shape + self.event_shape)
 
     @validate_sample
@@ -100,7 +100,7 @@ class HalfNormal(Distribution):
         super().__init__(batch_shape=jnp.shape(scale), validate_args=validate_args)
 
     def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
-        check_key(self, key)
+        check_key(self, key, sample_shape)
         return self.scale * jnp.abs(random.normal(key, sample_shape + self.batch_shape + self.event_shape))
 
     @validate_sample

@@ -39,7 +39,7 @@ class SoftLaplace(Distribution):
         super().__init__(batch_shape=batch_shape, validate_args=validate_args)
 
     def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
-        check_key(self, key)
+        check_key(self, key, sample_shape)
         dtype = jnp.result_type(float)
         smallest = float(jnp.finfo(dtype).tiny)
         return self.icdf(random.uniform(key, sample_shape + self.batch_shape, dtype, minval=smallest))

@@ -49,7 +49,7 @@ class StudentT(Distribution):
         super().__init__(batch_shape=batch_shape, validate_args=validate_args)
 
     def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
-        check_key(self, key)
+        check_key(self, key, sample_shape)
         shape = sample_shape + self.batch_shape
         key_normal, key_gamma = random.split(key)
         half_df = 0.5 * self.df

@@ -44,7 +44,7 @@ class Uniform(Distribution):
         return constraints.interval(self.low, self.high)
 
     def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
-        check_key(self, key)
+        check_key(self, key, sample_shape)
         # a weighted mean of the ends: the width of an interval may overflow where its ends do not
         weight = random.uniform(key, sample_shape + self.batch_shape)
         return jnp.clip((1 - weight) * self.low + weight * self.high, self.low, self.high)

@@ -165,7 +165,7 @@ class WishartCholesky(CholeskyWishart):
     __module__ = "numpyro.distributions.continuous"
 
     def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
-        check_key(self, key)
+        check_key(self, key, sample_shape)
         noise = random_lower(key, self._freedom(), sample_shape + self.batch_shape)
         return jnp.matmul(self.scale_tril, noise, precision=lax.Precision.HIGHEST)
 

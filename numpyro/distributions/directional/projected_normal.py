@@ -82,7 +82,7 @@ class ProjectedNormal(Distribution):
         super().__init__(batch_shape=batch_shape, event_shape=event_shape, validate_args=validate_args)
 
     def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
-        check_key(self, key)
+        check_key(self, key, sample_shape)
         return _direction(self.concentration + random.normal(key, self.shape(sample_shape)))
 
     @validate_sample

@@ -194,7 +194,7 @@ class SineBivariateVonMises(Distribution):
         return jnp.where(inside, exponent - _log_normalizer(*marginal), -jnp.inf)
 
     def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
-        check_key(self, key)
+        check_key(self, key, sample_shape)
         key_phi, key_psi = random.split(key)
         shape = sample_shape + self.batch_shape
         marginal = self._marginal

@@ -59,7 +59,7 @@ class SineSkewed(Distribution):
         super().__init__(batch_shape=batch_shape, event_shape=base_dist.event_shape, validate_args=validate_args)
 
     def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
-        check_key(self, key)
+        check_key(self, key, sample_shape)
         key_base, key_side = random.split(key)
         x = self.base_dist.sample(key_base, sample_shape)
         # of a point and its mirror image, the one with a probability in the ratio of their densities

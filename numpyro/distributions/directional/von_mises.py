@@ -70,7 +70,7 @@ class VonMises(Distribution):
         super().__init__(batch_shape=batch_shape, validate_args=validate_args)
 
     def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
-        check_key(self, key)
+        check_key(self, key, sample_shape)
         return wrap_angle(self.loc + von_mises_centered(key, self.concentration, sample_shape + self.batch_shape))
 
     @validate_sample

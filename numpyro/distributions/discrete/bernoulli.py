@@ -39,7 +39,7 @@ class BernoulliProbs(Distribution):
         super().__init__(batch_shape=jnp.shape(probs), validate_args=validate_args)
 
     def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
-        check_key(self, key)
+        check_key(self, key, sample_shape)
         return random.bernoulli(key, self.probs, sample_shape + self.batch_shape).astype(jnp.result_type(int))
 
     @validate_sample
@@ -101,7 +101,7 @@ class BernoulliLogits(Distribution):
         super().__init__(batch_shape=jnp.shape(logits), validate_args=validate_args)
 
     def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
-        check_key(self, key)
+        check_key(self, key, sample_shape)
         return random.bernoulli(key, self.probs, sample_shape + self.batch_shape).astype(jnp.result_type(int))
 
     @validate_sample

@@ -33,7 +33,7 @@ class _Binomial(Distribution):
         return constraints.integer_interval(0, self.total_count)
 
     def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
-        check_key(self, key)
+        check_key(self, key, sample_shape)
         return binomial(key, self.probs, n=self.total_count, shape=sample_shape + self.batch_shape)
 
     def cdf(self, value: ArrayLike) -> Array:

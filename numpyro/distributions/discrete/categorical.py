@@ -113,7 +113,7 @@ class CategoricalProbs(_Categorical):
         return jnp.shape(self.probs)[-1]
 
     def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
-        check_key(self, key)
+        check_key(self, key, sample_shape)
         return categorical(key, self.probs, sample_shape + self.batch_shape)
 
     @validate_sample
@@ -164,7 +164,7 @@ class CategoricalLogits(_Categorical):
         return jnp.shape(self.logits)[-1]
 
     def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
-        check_key(self, key)
+        check_key(self, key, sample_shape)
         return categorical(key, self.probs, sample_shape + self.batch_shape)
 
     @validate_sample

@@ -48,7 +48,7 @@ class DiscreteUniform(Distribution):
         return self.high - self.low + 1
 
     def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
-        check_key(self, key)
+        check_key(self, key, sample_shape)
         dtype = jnp.result_type(int)
         low, high = jnp.asarray(self.low, dtype), jnp.asarray(self.high, dtype)
         return random.randint(key, sample_shape + self.batch_shape, low, high + 1, dtype)

@@ -44,7 +44,7 @@ class GeometricProbs(Distribution):
         super().__init__(batch_shape=jnp.shape(probs), validate_args=validate_args)
 
     def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
-        check_key(self, key)
+        check_key(self, key, sample_shape)
         # the integer part of an exponential variable whose rate is -log(1 - p)
         waiting = random.exponential(key, sample_shape + self.batch_shape)
         return jnp.floor(waiting / -jnp.log1p(-jnp.asarray(self.probs)))
@@ -103,7 +103,7 @@ class GeometricLogits(Distribution):
         super().__init__(batch_shape=jnp.shape(logits), validate_args=validate_args)
 
     def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
-        check_key(self, key)
+        check_key(self, key, sample_shape)
         # -log(1 - p) = softplus(l)
         waiting = random.exponential(key, sample_shape + self.batch_shape)
         return jnp.floor(waiting / softplus(jnp.asarray(self.logits)))

@@ -84,7 +84,7 @@ class HurdleProbs(Distribution):
         return jnp.exp(self._log_open - self._log_base_not_zero())
 
     def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
-        check_key(self, key)
+        check_key(self, key, sample_shape)
         key_gate, key_base = random.split(key)
         shape = tuple(sample_shape) + self.batch_shape
         closed = random.bernoulli(key_gate, self.gate, shape)

@@ -54,7 +54,7 @@ class _Multinomial(Distribution):
         return constraints.multinomial(self.total_count)
 
     def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
-        check_key(self, key)
+        check_key(self, key, sample_shape)
         shape = sample_shape + self.batch_shape
         return multinomial(key, self.probs, self.total_count, shape, self.total_count_max)
 

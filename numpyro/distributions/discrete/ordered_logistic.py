@@ -64,7 +64,7 @@ class OrderedLogistic(CategoricalProbs):
         return jnp.shape(self.cutpoints)[-1] + 1
 
     def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
-        check_key(self, key)
+        check_key(self, key, sample_shape)
         shape = sample_shape + self.batch_shape
         dtype = jnp.result_type(float, self.predictor, self.cutpoints)
         latent = self.predictor + random.logistic(key, shape, dtype)

@@ -43,7 +43,7 @@ class Poisson(Distribution):
         super().__init__(batch_shape=jnp.shape(rate), validate_args=validate_args)
 
     def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
-        check_key(self, key)
+        check_key(self, key, sample_shape)
         return random.poisson(key, self.rate, sample_shape + self.batch_shape)
 
     @validate_sample

@@ -67,7 +67,7 @@ class ZeroInflatedProbs(Distribution):
         return self.base_dist.enumerate_support(expand=expand)
 
     def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
-        check_key(self, key)
+        check_key(self, key, sample_shape)
         key_gate, key_base = random.split(key)
         closed = random.bernoulli(key_gate, self.gate, sample_shape + self.batch_shape)
         return jnp.where(closed, 0, self.base_dist.sample(key_base, sample_shape))

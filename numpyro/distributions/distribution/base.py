@@ -15,7 +15,7 @@ from numpyro._errors import UsageError
 from numpyro._typing import Array, ArrayLike, Key, Shape
 from numpyro.distributions import constraints
 from numpyro.distributions._lazy import lazy_property
-from numpyro.distributions._validation import check_parameter
+from numpyro.distributions._validation import check_parameter, check_sample_shape
 
 MODULE = "numpyro.distributions.distribution"
 
@@ -166,7 +166,8 @@ class Distribution(metaclass=DistributionMeta):
 
     def shape(self, sample_shape: Shape = ()) -> Shape:
         """Shape of ``sample(key, sample_shape)``."""
-        return tuple(sample_shape) + self.batch_shape + self.event_shape
+        check_sample_shape(self, sample_shape)
+        return sample_shape + self.batch_shape + self.event_shape
 
     @classmethod
     def infer_shapes(cls, *args: Any, **kwargs: Any) -> tuple[Shape, Shape]:
@@ -384,7 +385,8 @@ def _shapes_of(cls: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
         given = inspect.signature(cls).bind_partial(*args, **kwargs).arguments
     except TypeError:
         return ""
-    shapes = [f"{name} of shape {np.shape(value)}" for name, value in given.items() if hasattr(value, "shape")]
+    arrays = {name: value for name, value in given.items() if hasattr(value, "shape") and hasattr(value, "dtype")}
+    shapes = [f"{name} of shape {np.shape(value)}" for name, value in arrays.items()]
     return f" got parameters whose shapes do not broadcast ({', '.join(shapes)})" if shapes else ""
 
 

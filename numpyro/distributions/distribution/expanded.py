@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from numpyro._typing import Array, ArrayLike, Key, Shape
+from numpyro.distributions._validation import check_sample_shape
 from numpyro.distributions.distribution.base import MODULE, Distribution
 from numpyro.distributions.distribution.wrapper import Wrapper
 
@@ -68,7 +69,7 @@ class ExpandedDistribution(Wrapper):
         they come in shape ``S + (5, 2) + (1, 3)``: the 5 stands where it should, the 2 moves to where the base has
         its 1.
         """
-        sample_shape = tuple(sample_shape)
+        check_sample_shape(self, sample_shape)
         base_shape = self.base_dist.batch_shape
         outer = len(self.batch_shape) - len(base_shape)
         repeated = [

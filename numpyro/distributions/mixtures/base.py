@@ -86,7 +86,7 @@ class _MixtureBase(Distribution):
 
         :return: the draw, and a list of the index of the component, of shape ``sample_shape + batch_shape``.
         """
-        check_key(self, key)
+        check_key(self, key, sample_shape)
         key_component, key_index = random.split(key)
         samples = self.component_sample(key_component, sample_shape)
         index = self._mixing_distribution.expand(self.batch_shape).sample(key_index, sample_shape)

@@ -69,7 +69,7 @@ class Truncated(Distribution):
         return family, theta, standard_points(loc, scale, self.low, self.high, *values), scale
 
     def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
-        check_key(self, key)
+        check_key(self, key, sample_shape)
         dtype = jnp.result_type(float)
         # midpoints of the steps of uniform draws: neither 0 nor 1, so that both ends are treated alike
         u = random.uniform(key, sample_shape + self.batch_shape, dtype) + float(jnp.finfo(dtype).eps) / 2

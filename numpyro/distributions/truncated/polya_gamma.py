@@ -47,7 +47,7 @@ class TruncatedPolyaGamma(Distribution):
         super().__init__(batch_shape=batch_shape, validate_args=validate_args)
 
     def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
-        check_key(self, key)
+        check_key(self, key, sample_shape)
         dtype = jnp.result_type(float)
         u = random.uniform(key, sample_shape + self.batch_shape, dtype)
         return self.icdf(u + float(jnp.finfo(dtype).eps) / 2)

@@ -71,7 +71,7 @@ class DoublyTruncatedPowerLaw(Distribution):
         return beta * jnp.log(bound) + jnp.log(t) + log_exponential_mean(size(beta) * t)
 
     def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
-        check_key(self, key)
+        check_key(self, key, sample_shape)
         return self.icdf(random.uniform(key, sample_shape + self.batch_shape))
 
     @validate_sample
@@ -139,7 +139,7 @@ class LowerTruncatedPowerLaw(Distribution):
         return constraints.greater_than(self.low)
 
     def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
-        check_key(self, key)
+        check_key(self, key, sample_shape)
         draws = jnp.exp(random.exponential(key, sample_shape + self.batch_shape) / -(self.alpha + 1)) * self.low
         # the support is open, and a power of a number close to 1 may round to 1
         return jnp.maximum(draws, (1 + float(jnp.finfo(draws.dtype).eps)) * self.low)
