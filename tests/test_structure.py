@@ -26,7 +26,7 @@ LAYERS = [
     ["numpyro.distributions"],
     ["numpyro.primitives"],
     ["numpyro.handlers"],
-    ["numpyro.infer.program"],
+    ["numpyro.infer.chain_axis", "numpyro.infer.program"],
     [
         "numpyro.infer.initialization",
         "numpyro.infer.model",

@@ -77,7 +77,15 @@ class HMCSampler(Sampler):
         self._postprocess = Program(lambda data, flat: target.postprocess(data, layout.unravel(flat)), data, flat)
         draw_key, draw_consts = (self._draw.key, self._draw.consts) if self._draw else (None, ())
         structure = jax.tree.structure(tuning)
-        self.key = ("hmc", algorithm, layout, structure, self._potential.key, draw_key, self._postprocess.key)
+        self.key: tuple[Any, ...] = (
+            "hmc",
+            algorithm,
+            layout,
+            structure,
+            self._potential.key,
+            draw_key,
+            self._postprocess.key,
+        )
         self.data = Data(tuning, self._potential.consts, draw_consts, self._postprocess.consts, target.data)
 
     def potential_and_grad(self, data: Data) -> Callable[[Array], tuple[Array, Array]]:
@@ -109,6 +117,10 @@ class HMCSampler(Sampler):
 
     def postprocess(self, data: Data, draw: PyTree) -> PyTree:
         return self._postprocess(data.postprocess, data.model, self.layout.ravel(draw))
+
+    def identity(self) -> tuple[Any, PyTree]:
+        name, algorithm, layout, structure, potential, _, postprocess = self.key
+        return (name, algorithm, layout, structure, potential, postprocess), self.data._replace(draw=())
 
     def pack(self, state: HMCState) -> HMCState:
         return state._replace(z=self.layout.ravel(state.z), z_grad=self.layout.ravel(state.z_grad))

@@ -7,11 +7,13 @@ In reading order:
 3. ``engine``: chunks, the compiled programs that advance a chain by many iterations;
 4. ``schedule``: what a run does; ``driver``: how chains go through it, chunk by chunk; ``recorder``: where draws go;
 5. ``placement``: chains on several devices; ``progress``, ``interrupt``, ``stopping``: what happens between chunks;
+   ``store``: the run on disk;
 6. ``run``: all of it put together; ``mcmc``: :class:`MCMC`, the public face.
 """
 
 from numpyro.infer.mcmc.kernel import MCMCKernel
 from numpyro.infer.mcmc.mcmc import MCMC
+from numpyro.infer.mcmc.recorder import StoreError
 from numpyro.infer.mcmc.stopping import Until
 
-__all__ = ["MCMC", "MCMCKernel", "Until"]
+__all__ = ["MCMC", "MCMCKernel", "StoreError", "Until"]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -18,12 +19,15 @@ from numpyro.diagnostics import print_summary
 from numpyro.infer.mcmc.driver import Ending
 from numpyro.infer.mcmc.engine import Plan
 from numpyro.infer.mcmc.kernel import MCMCKernel
-from numpyro.infer.mcmc.run import ChainRun, Display
+from numpyro.infer.mcmc.run import ChainRun, Display, NewStore, import_store
 from numpyro.infer.mcmc.schedule import Phase, Schedule
 from numpyro.infer.mcmc.settings import thread_settings_as
 from numpyro.infer.mcmc.stopping import Until
 from numpyro.infer.model.view import require_run_time_arrays
 from numpyro.util import is_prng_key
+
+if TYPE_CHECKING:
+    from numpyro.infer.mcmc.store import RunStore
 
 CHAIN_METHODS = ("sequential", "parallel", "vectorized")
 
@@ -50,6 +54,9 @@ class MCMC:
         values are compiled in.
     :param until: a target at which to stop before ``num_samples``, which then is the most.
     :param time_budget: seconds after which a run, its warm-up and compilation included, ends with what it has drawn.
+    :param store: a path; :meth:`run` keeps draws, statistics and the states of its chains there as it goes, in a zarr
+        store that ArviZ and xarray open, and in memory only what is new. :meth:`resume` goes on with it after an
+        interrupt, a crash or a power cut. Needs the extra ``numpyro[zarr]``.
     :param stop_signals: signals that end a run early with what it has drawn, as Ctrl-C does;
         ``(signal.SIGINT, signal.SIGTERM)`` for what schedulers of clusters send.
     :raises ValueError: when a count is not an integer in its range, or the chain method is unknown.
@@ -81,6 +88,7 @@ class MCMC:
         until: Until | None = None,
         time_budget: float | None = None,
         stop_signals: Sequence[signal.Signals] = (signal.SIGINT,),
+        store: str | os.PathLike | None = None,
     ) -> None:
         if not isinstance(sampler, MCMCKernel):
             raise ValueError(f"`sampler` must be an MCMCKernel, such as NUTS(model), got {type(sampler).__name__}.")
@@ -114,10 +122,13 @@ class MCMC:
         self._jit_model_args = jit_model_args
         self.until, self.time_budget = until, time_budget
         self.stop_signals = tuple(signal.Signals(number) for number in stop_signals)
+        if store is not None and callable(chain_method):
+            raise ValueError("`store` needs chains that advance in pieces: chain_method must not be a function.")
+        self.store = store
         self._sample_field = sampler.sample_field
         self._args: tuple = ()
         self._kwargs: dict[str, Any] = {}
-        self._states: dict[str, PyTree] | None = None
+        self._states: Mapping[str, PyTree] | None = None
         self._last_state: PyTree = None
         self._warmup_state: PyTree = None
         self._on_host = False
@@ -176,7 +187,93 @@ class MCMC:
         num_warmup = self.num_warmup if state is None else self.sampler.remaining_warmup(state)
         phases = [Phase(Plan(num_warmup, 0, 1), False)] if num_warmup else []
         phases.append(Phase(Plan.thinned(self.num_samples, self.thinning), True))
-        self._run(rng_key, args, kwargs, extra_fields, init_params, phases)
+        store = None
+        if self.store is not None:
+            import_store()
+            self._check_key(rng_key)
+            store = NewStore(self.store, self._settings(rng_key, extra_fields, phases))
+        self._run(rng_key, args, kwargs, extra_fields, init_params, phases, store)
+
+    @classmethod
+    def resume(
+        cls,
+        path: str | os.PathLike,
+        sampler: MCMCKernel,
+        *args: Any,
+        num_samples: int | None = None,
+        init_params: PyTree = None,
+        postprocess_fn: Callable[[PyTree], PyTree] | None = None,
+        progress_bar: bool | str = True,
+        until: Until | None = None,
+        time_budget: float | None = None,
+        stop_signals: Sequence[signal.Signals] = (signal.SIGINT,),
+        **kwargs: Any,
+    ) -> MCMC:
+        """Go on with a run that was made with ``store=path``, to its end, however it was ended.
+
+        The draws are bit for bit those of a run that was not interrupted, on the same machine and with the same
+        versions. Nothing is executed that comes from the store.
+
+        :param path: the store.
+        :param sampler: the kernel, of the same model and with the same settings.
+        :param args: the arguments of the model, the same as those of the run.
+        :param num_samples: go on to so many iterations of sampling, where the run had fewer.
+        :param init_params: what the run was given, for kernels that need it for its shapes (those of a
+            ``potential_fn``).
+        :param kwargs: keyword arguments of the model.
+        :returns: an ``MCMC`` with all draws. The other parameters are those of its constructor.
+        :raises StoreError: when there is no store, or it is damaged, or of another model, other data or other settings;
+            the store is left as it is.
+
+        ::
+
+            mcmc = MCMC(NUTS(model), num_warmup=1000, num_samples=100_000, store="run.zarr")
+            mcmc.run(random.key(0), data)                       # ... the machine goes down
+            mcmc = MCMC.resume("run.zarr", NUTS(model), data)   # some other day
+        """
+        store = import_store().RunStore(path)
+        settings = store.about["settings"]
+        mcmc = cls(
+            sampler,
+            **{
+                name: settings[name] for name in ("num_warmup", "num_samples", "num_chains", "thinning", "chain_method")
+            },
+            postprocess_fn=postprocess_fn,
+            progress_bar=progress_bar,
+            until=until,
+            time_budget=time_budget,
+            stop_signals=stop_signals,
+            store=path,
+        )
+        phases = [Phase(Plan(*plan), keep) for plan, keep in settings["phases"]]
+        if num_samples is not None:
+            longer = Plan.thinned(num_samples, mcmc.thinning)
+            if longer.rows < phases[-1].plan.rows or longer.skip != phases[-1].plan.skip:
+                raise ValueError(
+                    f"num_samples must not be less than the run's {mcmc.num_samples}, and differ from it by a multiple "
+                    f"of thinning={mcmc.thinning}; got {num_samples}."
+                )
+            mcmc.num_samples, phases[-1] = num_samples, Phase(longer, True)
+            settings |= {"num_samples": num_samples, "phases": _as_json(phases)}
+        words, impl = np.array(settings["rng_key"], np.uint32), settings["key_impl"]
+        rng_key = jnp.asarray(words) if impl is None else jax.random.wrap_key_data(jnp.asarray(words), impl=impl)
+        mcmc._run(rng_key, args, kwargs, settings["extra_fields"], init_params, phases, store)
+        return mcmc
+
+    def _settings(self, rng_key: Key, extra_fields: Sequence[str], phases: list[Phase]) -> dict[str, Any]:
+        """What :meth:`resume` needs to know of a run beside its state; plain JSON."""
+        typed = jax.dtypes.issubdtype(rng_key.dtype, jax.dtypes.prng_key)
+        return {
+            "num_warmup": self.num_warmup,
+            "num_samples": self.num_samples,
+            "num_chains": self.num_chains,
+            "thinning": self.thinning,
+            "chain_method": self.chain_method,
+            "extra_fields": list(extra_fields),
+            "rng_key": np.asarray(jax.random.key_data(rng_key)).tolist(),
+            "key_impl": str(jax.random.key_impl(rng_key)) if typed else None,
+            "phases": _as_json(phases),
+        }
 
     def _run(
         self,
@@ -186,6 +283,7 @@ class MCMC:
         extra_fields: Sequence[str],
         init_params: PyTree,
         phases: list[Phase],
+        store: NewStore | RunStore | None = None,
     ) -> None:
         if isinstance(extra_fields, str) or not all(isinstance(field, str) for field in extra_fields):
             raise ValueError("`extra_fields` must be a sequence of names of fields, such as ('potential_energy',).")
@@ -208,25 +306,35 @@ class MCMC:
             until=self.until,
             time_budget=self.time_budget,
             stop_signals=self.stop_signals,
+            store=store,
         )
         with require_run_time_arrays(self._jit_model_args):
             outcome = run(rng_key, batched_keys, args, kwargs, init_params, self._warmup_state)
         self._last_state, self._states = outcome.last_state, outcome.records
+        if outcome.error is not None:
+            raise outcome.error
         self._say_how_it_ended(outcome.ending, run.schedule.draws)
 
     def _say_how_it_ended(self, ending: Ending, expected: int) -> None:
         """Warn where a run ended early, or its target was not reached."""
         if ending in (Ending.COMPLETE, Ending.TARGET_REACHED):
             return
-        leaves = jax.tree.leaves(self._states)
-        chains, draws = leaves[0].shape[:2] if leaves else (self.num_chains, 0)
+        chains, draws = self._shape_of_draws()
         if ending is Ending.TARGET_MISSED:
             note = f"The run has all num_samples={self.num_samples} draws and has missed its target: {self.until}. "
         else:
             why = "was interrupted" if ending is Ending.INTERRUPTED else f"is out of its {self.time_budget} seconds"
             note = f"The run {why}: it has {draws} of {expected} draws of {chains} of {self.num_chains} chains. "
         remedy = "To go on, set `post_warmup_state = last_state` and call `run` again."
+        if self.store is not None:
+            remedy = f"To go on, use MCMC.resume({str(self.store)!r}, ...)."
         warnings.warn(note + remedy, UserWarning, stacklevel=4)
+
+    def _shape_of_draws(self) -> tuple[int, int]:
+        """The chains and the draws of each that there are."""
+        if not self._states:
+            return self.num_chains, 0
+        return jax.tree.leaves(self._states[self._sample_field])[0].shape[:2]
 
     def _excluded_sites(self, extra_fields: Sequence[str]) -> tuple[frozenset[str], list[str]]:
         """The sites that are not to be collected, named as in ``"~z.site"``, and the other fields."""
@@ -305,10 +413,10 @@ class MCMC:
     def get_extra_fields(self, group_by_chain: bool = False) -> dict[str, PyTree]:
         """What was collected beside the draws, by name of the field; see :meth:`get_samples`."""
         states = self._drawn("get_extra_fields")
-        extra = {name: field for name, field in states.items() if name != self._sample_field}
+        extra = {name: states[name] for name in states if name != self._sample_field}
         return self._arrange(extra, group_by_chain)
 
-    def _drawn(self, method: str) -> dict[str, PyTree]:
+    def _drawn(self, method: str) -> Mapping[str, PyTree]:
         if self._states is None:
             raise UsageError(f"`run` must be called before `{method}`.")
         if not self._states:
@@ -345,6 +453,10 @@ class MCMC:
     def _arrange(self, tree: PyTree, group_by_chain: bool) -> PyTree:
         arranged = _flatten_chains(tree, group_by_chain)
         return arranged if self._on_host else _to_device(arranged)
+
+
+def _as_json(phases: list[Phase]) -> list[list[Any]]:
+    return [[list(phase.plan), phase.keep] for phase in phases]
 
 
 def _flatten_chains(tree: PyTree, group_by_chain: bool) -> PyTree:

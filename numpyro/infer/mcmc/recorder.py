@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 Records = dict[str, PyTree]
 
 
+class StoreError(RuntimeError):
+    """A run store that cannot be written, or that a run cannot go on with."""
+
+
 class Recorder(ABC):
     """Takes what lanes draw. Lanes may record in several threads, each for itself."""
 
@@ -87,6 +91,13 @@ def is_key(leaf: Any) -> bool:
     return jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
+def key_impl(leaf: Any) -> str:
+    """The name of the implementation of typed random keys, or of their shape."""
+    names: list[str] = []
+    jax.eval_shape(lambda keys: names.append(str(jax.random.key_impl(keys))), leaf)
+    return names[0]
+
+
 def _combine(leaves: Any, numpy_fn: Callable, jax_fn: Callable, axis: int) -> Any:
     if is_traced(leaves):
         return jax_fn(leaves, axis=axis)
@@ -104,3 +115,6 @@ def concatenate(leaves: Any, axis: int) -> Any:
 def stack_chains(chains: list[PyTree]) -> PyTree:
     """One pytree of arrays in host memory with a leading axis of chains."""
     return jax.tree.map(lambda *leaves: _combine(leaves, np.stack, jnp.stack, 0), *chains)
+
+
+StoreError.__module__ = "numpyro.infer.mcmc"

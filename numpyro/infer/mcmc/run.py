@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,17 +17,39 @@ import numpy as np
 from numpyro._errors import UsageError
 from numpyro._typing import Key, PyTree
 from numpyro.infer.mcmc.driver import Driver, Ending, Lane
-from numpyro.infer.mcmc.engine import Chains, Programs, buffer_rows, compile_programs
+from numpyro.infer.mcmc.engine import Chains, Plan, Programs, buffer_rows, compile_programs
 from numpyro.infer.mcmc.interrupt import interruptible
 from numpyro.infer.mcmc.kernel import MCMCKernel, speaks_for
 from numpyro.infer.mcmc.placement import ONE_PLACE, Placement, Sharded, several_devices
 from numpyro.infer.mcmc.progress import Bar, Progress, is_shown
-from numpyro.infer.mcmc.recorder import MemoryRecorder, Recorder, Records, stack_chains
+from numpyro.infer.mcmc.recorder import MemoryRecorder, Recorder, Records, StoreError, stack_chains
 from numpyro.infer.mcmc.sampler import KernelSampler, Sampler
 from numpyro.infer.mcmc.schedule import Schedule
 from numpyro.infer.mcmc.stopping import Until
 from numpyro.infer.program import in_jit, is_traced
 from numpyro.util import nested_attrgetter
+
+if TYPE_CHECKING:
+    from numpyro.infer.mcmc.store import RunStore, Session
+
+
+def import_store() -> Any:
+    """The package of run stores.
+
+    :raises ImportError: where zarr is not installed.
+    """
+    try:
+        from numpyro.infer.mcmc import store
+    except ModuleNotFoundError as error:
+        raise ImportError("A run store needs zarr: pip install 'numpyro[zarr]'.") from error
+    return store
+
+
+class NewStore(NamedTuple):
+    """A store to be made at ``path``, with the ``settings`` from which a run can go on with it."""
+
+    path: Any
+    settings: dict[str, Any]
 
 
 class Outcome(NamedTuple):
@@ -36,11 +58,13 @@ class Outcome(NamedTuple):
     - **last_state** - the last state, with a leading axis of chains where there are several.
     - **records** - the recorded fields, each with two leading axes, chains and draws.
     - **ending** - how it ended.
+    - **error** - what ended it, where its store could not be written.
     """
 
     last_state: PyTree
-    records: Records
+    records: Mapping[str, PyTree]
     ending: Ending = Ending.COMPLETE
+    error: Exception | None = None
 
 
 @dataclass(frozen=True)
@@ -72,6 +96,7 @@ class ChainRun:
     :param excluded: sites that are left out of the draws.
     :param until: the target at which to stop.
     :param time_budget: seconds after which to stop.
+    :param store: where the run is kept, with what it is; or the store that it goes on with.
     """
 
     kernel: MCMCKernel
@@ -85,7 +110,8 @@ class ChainRun:
     display: Display
     until: Until | None = None
     time_budget: float | None = None
-    stop_signals: Sequence[signal.Signals] = field(default=(signal.SIGINT,))
+    stop_signals: Sequence[signal.Signals] = (signal.SIGINT,)
+    store: NewStore | RunStore | None = None
 
     def __call__(
         self, rng_key: Key, batched_keys: bool, args: tuple, kwargs: dict[str, Any], init_params: PyTree, state: PyTree
@@ -97,8 +123,8 @@ class ChainRun:
         """
         started = time.perf_counter()
         traced = is_traced((rng_key, args, kwargs, init_params, state)) or in_jit()
-        if traced and (self.until is not None or self.time_budget is not None):
-            raise UsageError("`until` and `time_budget` need concrete draws and a clock: not inside jit, vmap or grad.")
+        if traced and (self.until is not None or self.time_budget is not None or self.store is not None):
+            raise UsageError("`until`, `time_budget` and `store` need concrete draws: not inside jit, vmap or grad.")
         chains = self._chains(traced)
         # From here on every per-chain argument has a leading axis, for a single chain too.
         if self.num_chains == 1:
@@ -118,8 +144,17 @@ class ChainRun:
         )
         if self._is_mapped:
             return self._run_mapped(programs, sampler, keys, one_key, init_params, state)
-        states = self._first_states(programs, sampler, keys, one_key, init_params, state, chains)
-        recorder = MemoryRecorder(len(states))
+        recorder: Recorder
+        if self.store is None:
+            states = self._first_states(programs, sampler, keys, one_key, init_params, state, chains)
+            done, recorder = [0] * len(states), MemoryRecorder(len(states))
+        else:
+            session = self._session(programs, sampler, one_state, chains, placement)
+            if isinstance(self.store, NewStore):
+                states = self._first_states(programs, sampler, keys, one_key, init_params, state, chains)
+                done, recorder = [0] * len(states), session.begin(*self.store, states)
+            else:
+                states, done, recorder = session.go_on(self.store)
         driver = Driver(
             programs,
             placement.place_data(sampler.data),
@@ -129,9 +164,15 @@ class ChainRun:
             deadline=None if self.time_budget is None else started + self.time_budget,
             placement=placement,
         )
-        lanes = self._lanes([placement.place(state) for state in states], chains, traced=not host)
-        self._advance(driver, lanes, recorder, one_state)
-        return Outcome(self._last_state(lanes, placement, chains), recorder.draws(), driver.ending)
+        lanes = self._lanes([placement.place(state) for state in states], done, chains, traced=not host)
+        records: Mapping[str, PyTree]
+        error = None
+        if self.store is None:
+            self._advance(driver, lanes, recorder, one_state)
+            records = recorder.draws()
+        else:
+            records, error = self._advance_stored(driver, lanes, recorder, one_state)
+        return Outcome(self._last_state(lanes, placement, chains), records, driver.ending, error)
 
     # What is to be advanced
 
@@ -251,12 +292,16 @@ class ChainRun:
 
     # Advancing it
 
-    def _lanes(self, states: list[PyTree], chains: Chains, *, traced: bool) -> list[Lane]:
+    def _lanes(self, states: list[PyTree], done: list[int], chains: Chains, *, traced: bool) -> list[Lane]:
         paces: list[Progress | None] = [None] * len(states)
         if not traced:
             paces[:] = self.display.paces(len(states), self.schedule, self.num_warmup)
         single = chains is Chains.SEPARATE
-        return [Lane(index, state, single, pace) for index, (state, pace) in enumerate(zip(states, paces))]
+        lanes = [Lane(i, state, single, pace, begun) for i, (state, pace, begun) in enumerate(zip(states, paces, done))]
+        for lane in lanes:
+            if lane.progress is not None and lane.progress.bar is not None and lane.done:
+                lane.progress.bar.update(lane.done, "", 0)
+        return lanes
 
     def _advance(self, driver: Driver, lanes: list[Lane], recorder: Recorder, one_state: PyTree) -> None:
         targets = [self.schedule.iterations]
@@ -271,6 +316,42 @@ class ChainRun:
                     closing.callback(bar.close)
             closing.callback(recorder.close)
             advance(lanes, targets, is_enough)
+
+    def _session(
+        self, programs: Programs, sampler: Sampler, one_state: PyTree, chains: Chains, placement: Placement
+    ) -> Session:
+        """What this run has in common with its store."""
+        from numpyro.infer.mcmc.store import Session
+
+        template, lanes = one_state, [slice(chain, chain + 1) for chain in range(self.num_chains)]
+        if chains in (Chains.BATCHED, Chains.SHARDED):
+            template = jax.eval_shape(lambda s: jax.tree.map(lambda x: jnp.stack([x] * self.num_chains), s), one_state)
+        if chains is not Chains.SEPARATE:
+            lanes = [slice(0, self.num_chains)]
+        template = jax.eval_shape(lambda state: jax.tree.map(jnp.asarray, state), template)
+
+        _, buffers = programs.chunk.eval_shape(sampler.data, template, Plan(0, 0, 1))
+        records = programs.finish.eval_shape(sampler.data, buffers)
+        axes = 1 if chains is Chains.SEPARATE else 2
+        shape_of = lambda leaf: jax.ShapeDtypeStruct(leaf.shape[axes:], leaf.dtype)
+        shapes = {field: jax.tree.map(shape_of, records[field]) for field in self.fields}
+        return Session(sampler, template, shapes, lanes, self.schedule, placement)
+
+    def _advance_stored(
+        self, driver: Driver, lanes: list[Lane], recorder: Recorder, one_state: PyTree
+    ) -> tuple[Mapping[str, PyTree], Exception | None]:
+        """Advance; the draws in the store or, where it could not be written to the end, the draws and the error."""
+        from numpyro.infer.mcmc.store import StoreRecorder
+
+        if not isinstance(recorder, StoreRecorder):
+            raise TypeError("a run with a store records in it")
+        try:
+            self._advance(driver, lanes, recorder, one_state)
+        except StoreError as error:
+            if not recorder.failed:
+                raise
+            return recorder.draws(), error
+        return recorder.stored(), None
 
     def _is_enough(self, until: Until, recorder: Recorder, one_state: PyTree) -> bool:
         """Whether the draws so far reach the target: by default at all sites of the state, deterministic ones apart."""

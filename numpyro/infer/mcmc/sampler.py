@@ -46,6 +46,10 @@ class Sampler(ABC):
         """The functions alone, to be kept with a compiled program without keeping its data alive."""
         return self
 
+    def identity(self) -> tuple[Any, PyTree]:
+        """The key and the data of all that steps depend on, by which a run is known again; how it began is left out."""
+        return self.key, self.data
+
     def pack(self, state: PyTree) -> PyTree:
         """The state as :meth:`step` takes it, from the state as it is documented."""
         return state
