@@ -183,44 +183,72 @@ def log_poisson(count: Any, rate: Any) -> Array:
 
 @jax.custom_jvp
 def _log_poisson(count: Array, rate: Array) -> Array:
-    raised, product, log_quotient = _poisson_parts(count, rate)
-    large = count >= _SHIFT
-    # log(k!) = (k + 1/2) log(k) - k + c + S(k), by k + 8 where k is small
-    log_raised = jnp.log(raised)
-    stirling = 0.5 * log_raised + _HALF_LOG_TWO_PI + stirling_remainder(raised)
-    normalizer = stirling + jnp.where(large, 0, raised * (log_raised - 1)) - jnp.log(product)
-    return count * log_quotient - (rate - jnp.where(large, count, 0)) - normalizer
-
-
-def _poisson_parts(count: Array, rate: Array) -> tuple[Array, Array, Array]:
-    """The count raised by 8 where it is below, the factor by which its factorial has then grown, and the logarithm of
-    the rate, over the count from 8 on.
-    """
     large = count >= _SHIFT
     divisor = jnp.where(large, count, 1)
-    quotient = jnp.where((count == 0) & (rate == 0), 1, rate) / divisor
-    rounding = (rate - jnp.where(large, count, 0)) * (1 / divisor) - (quotient - 1)
-    rounding = lax.stop_gradient(jnp.where(large & (jnp.abs(quotient - 1) < 0.5), rounding, 0))
+    excess = rate - jnp.where(large, count, 0)
+    quotient = _positive_rate(count, rate) / divisor
+    rounding = excess * (1 / divisor) - (quotient - 1)
+    rounding = jnp.where(large & (jnp.abs(quotient - 1) < 0.5), rounding, 0)
+    # log(k!) = (k + 1/2) log(k) - k + c + S(k), by k + 8 where k is small
+    raised = jnp.where(large, count, count + _SHIFT)
     product = jnp.where(large, 1, count + 1)
     for step in range(2, _SHIFT + 1):
         product = product * jnp.where(large, 1, count + step)
-    return jnp.where(large, count, count + _SHIFT), product, jnp.log(quotient) + rounding
+    log_raised = jnp.log(raised)
+    stirling = 0.5 * log_raised + _HALF_LOG_TWO_PI + stirling_remainder(raised)
+    normalizer = stirling + jnp.where(large, 0, raised * (log_raised - 1)) - jnp.log(product)
+    return count * (jnp.log(quotient) + rounding) - excess - normalizer
+
+
+def _positive_rate(count: Array, rate: Array) -> Array:
+    """The rate, and 1 where it and the count are 0."""
+    return jnp.where((count == 0) & (rate == 0), 1, rate)
 
 
 @_log_poisson.defjvp
 def _log_poisson_jvp(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Array, Array]:
     count, rate = primals
-    raised, _, log_quotient = _poisson_parts(count, rate)
-    # digamma(k + 1) = log(k) + 1 / (2 k) - ..., by k + 8 where k is small
+    by_rate = jnp.where((count == 0) & (rate == 0), -1, (count - rate) / _positive_rate(count, rate))
+    return _log_poisson(count, rate), _log_poisson_by_count(count, rate) * tangents[0] + by_rate * tangents[1]
+
+
+def _log_poisson_by_count(count: Array, rate: Array) -> Array:
+    """``log(rate) - digamma(count + 1)``.
+
+    From ``digamma(k + 1) = log(k) + 1 / (2 k) - ...``, by ``k + 8`` where ``k`` is small.
+    """
     large = count >= _SHIFT
+    raised = jnp.where(large, count, count + _SHIFT)
     start, slope = jnp.where(large, 1, count + 1), jnp.zeros_like(count)
     for step in range(_SHIFT):
         slope = slope + 1 / (start + step)
     small_part = jnp.where(large, 0, slope - jnp.log(raised))
-    by_count = log_quotient + (small_part - 0.5 / raised + _digamma_series(raised))
-    both_zero = (count == 0) & (rate == 0)
-    by_rate = jnp.where(both_zero, -1, (count - rate) / jnp.where(both_zero, 1, rate))
-    return _log_poisson(count, rate), by_count * tangents[0] + by_rate * tangents[1]
+    log_quotient = jnp.log(_positive_rate(count, rate) / jnp.where(large, count, 1))
+    return log_quotient + (small_part - 0.5 / raised + _digamma_series(raised))
+
+
+def log_gamma_density(value: ArrayLike, concentration: ArrayLike, rate: ArrayLike) -> Array:
+    """The logarithm of the density of a gamma variable at ``value >= 0``.
+
+    With ``t = rate * value`` it is ``rate * t**(concentration - 1) * exp(-t) / gamma(concentration)``: the Poisson
+    probability of the count ``concentration - 1`` at the rate ``t``, taken to real counts above -1, times ``rate``.
+    """
+    return _log_gamma_density(*_floats(value, concentration, rate))
+
+
+@jax.custom_jvp
+def _log_gamma_density(value: Array, concentration: Array, rate: Array) -> Array:
+    return _log_poisson(concentration - 1, rate * value) + jnp.log(rate)
+
+
+@_log_gamma_density.defjvp
+def _log_gamma_density_jvp(primals: tuple[Array, ...], tangents: tuple[Array, ...]) -> tuple[Array, Array]:
+    value, concentration, rate = primals
+    count = concentration - 1
+    by_value = count / jnp.where((count == 0) & (value == 0), 1, value) - rate
+    by_count = _log_poisson_by_count(count, rate * value)
+    tangent = by_value * tangents[0] + by_count * tangents[1] + (concentration / rate - value) * tangents[2]
+    return _log_gamma_density(*primals), tangent
 
 
 def log_binomial_coefficient(total: ArrayLike, count: ArrayLike) -> Array:

@@ -10,6 +10,7 @@ import numpy as np
 from jax import lax, random
 
 from numpyro._typing import Array, ArrayLike, Key, Shape
+from numpyro.ops.rejection import loggamma
 
 _PI = 3.141592653589793
 
@@ -104,7 +105,7 @@ def gamma_poisson(key: Key, concentration: ArrayLike, mean: ArrayLike, shape: Sh
     """
     key_gamma, key_poisson = random.split(key)
     # the standardised rate in the logarithm: for a small concentration it underflows
-    log_gamma = random.loggamma(key_gamma, concentration, shape)
+    log_gamma = loggamma(key_gamma, concentration, shape)
     rate = jnp.exp(log_gamma - jnp.log(concentration)) * mean
     # counts beyond the integers are cut to the largest ones
     return random.poisson(key_poisson, jnp.minimum(rate, jnp.iinfo(jnp.result_type(int)).max / 2), shape)

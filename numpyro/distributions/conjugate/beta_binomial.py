@@ -15,6 +15,7 @@ from numpyro.distributions.conjugate.coefficient import log_coefficient
 from numpyro.distributions.discrete.support import count_quantile, enumerate_range, static_bound, sum_up_to
 from numpyro.distributions.distribution import Distribution
 from numpyro.ops.random import binomial
+from numpyro.ops.rejection import log_odds
 
 
 class BetaBinomial(Distribution):
@@ -62,10 +63,10 @@ class BetaBinomial(Distribution):
 
     def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
         check_key(self, key, sample_shape)
-        key1, key0, key_count = random.split(key, 3)
+        key_odds, key_count = random.split(key)
         shape = sample_shape + self.batch_shape
         # the log odds of the probability; the rarer outcome is counted, so that one near 1 keeps its digits
-        logits = random.loggamma(key1, self.concentration1, shape) - random.loggamma(key0, self.concentration0, shape)
+        logits = log_odds(key_odds, self.concentration1, self.concentration0, shape)
         rarer = binomial(key_count, expit(-jnp.abs(logits)), self.total_count, shape)
         return jnp.where(logits > 0, jnp.asarray(self.total_count, rarer.dtype) - rarer, rarer)
 

@@ -14,6 +14,7 @@ from numpyro.distributions.conjugate.coefficient import log_coefficient
 from numpyro.distributions.discrete.support import sum_up_to
 from numpyro.distributions.distribution import Distribution
 from numpyro.ops.random import gamma_poisson
+from numpyro.ops.rejection import log_odds
 
 
 class BetaNegativeBinomial(Distribution):
@@ -54,10 +55,10 @@ class BetaNegativeBinomial(Distribution):
 
     def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
         check_key(self, key, sample_shape)
-        key1, key0, key_count = random.split(key, 3)
+        key_odds, key_count = random.split(key)
         shape = sample_shape + self.batch_shape
         # given the odds of a success, the rate is a gamma variable of concentration n and mean n times the odds
-        logits = random.loggamma(key1, self.concentration1, shape) - random.loggamma(key0, self.concentration0, shape)
+        logits = log_odds(key_odds, self.concentration1, self.concentration0, shape)
         mean = jnp.minimum(self.n * jnp.exp(logits), jnp.finfo(logits.dtype).max)
         return gamma_poisson(key_count, self.n, mean, shape)
 

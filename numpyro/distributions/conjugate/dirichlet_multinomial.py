@@ -13,6 +13,7 @@ from numpyro.distributions._validation import check_key, validate_sample
 from numpyro.distributions.conjugate.coefficient import log_coefficient
 from numpyro.distributions.distribution import Distribution
 from numpyro.ops.random import multinomial
+from numpyro.ops.rejection import dirichlet
 
 
 class DirichletMultinomial(Distribution):
@@ -61,7 +62,7 @@ class DirichletMultinomial(Distribution):
         check_key(self, key, sample_shape)
         key_probs, key_counts = random.split(key)
         shape = sample_shape + self.batch_shape
-        probs = random.dirichlet(key_probs, jnp.asarray(self.concentration), shape)
+        probs = dirichlet(key_probs, self.concentration, shape)
         return multinomial(key_counts, probs, self.total_count, shape, self.total_count_max)
 
     @validate_sample

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import jax.numpy as jnp
-from jax import lax, random
+from jax import lax
 from jax.scipy.special import digamma
 
 from numpyro._typing import Array, ArrayLike, Key, Shape
@@ -15,6 +15,7 @@ from numpyro.distributions._shapes import promote_shapes
 from numpyro.distributions._validation import check_key, validate_sample
 from numpyro.distributions.distribution import Distribution
 from numpyro.distributions.kl import kl_divergence
+from numpyro.ops import rejection
 from numpyro.ops.log_gamma import betaln
 from numpyro.ops.special import betainc, betaincinv
 
@@ -46,7 +47,7 @@ class Beta(Distribution):
 
     def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
         check_key(self, key, sample_shape)
-        draws = random.beta(key, self.concentration1, self.concentration0, sample_shape + self.batch_shape)
+        draws = rejection.beta(key, self.concentration1, self.concentration0, sample_shape + self.batch_shape)
         # for tiny concentrations most draws round to an end, where the density is infinite
         precision = jnp.finfo(draws.dtype)
         return jnp.clip(draws, precision.tiny, 1 - precision.epsneg)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import jax.numpy as jnp
-from jax import random
 from jax.scipy.special import digamma
 
 from numpyro._typing import Array, ArrayLike, Key, Shape
@@ -14,6 +13,7 @@ from numpyro.distributions._maths import where_inside, xlogy
 from numpyro.distributions._validation import check_key, validate_sample
 from numpyro.distributions.distribution import Distribution
 from numpyro.distributions.kl import kl_divergence
+from numpyro.ops import rejection
 from numpyro.ops.log_gamma import gammaln
 
 
@@ -44,7 +44,7 @@ class Dirichlet(Distribution):
 
     def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
         check_key(self, key, sample_shape)
-        draws = random.dirichlet(key, self.concentration, sample_shape + self.batch_shape)
+        draws = rejection.dirichlet(key, self.concentration, sample_shape + self.batch_shape)
         # for tiny concentrations most entries underflow, where the density is infinite
         return jnp.maximum(draws, jnp.finfo(draws.dtype).tiny)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import jax.numpy as jnp
-from jax import lax, random
+from jax import lax
 from jax.scipy.special import digamma, gammainc, gammaincc
 
 from numpyro._typing import Array, ArrayLike, Key, Shape
@@ -16,17 +16,9 @@ from numpyro.distributions._validation import check_key, validate_sample
 from numpyro.distributions.distribution import Distribution, TransformedDistribution
 from numpyro.distributions.kl import kl_divergence
 from numpyro.distributions.transforms import PowerTransform
-from numpyro.ops.log_gamma import gammaln, gammaln_ratio, log_poisson
+from numpyro.ops import rejection
+from numpyro.ops.log_gamma import gammaln, gammaln_ratio, log_gamma_density, log_poisson
 from numpyro.ops.special import gammaincinv
-
-
-def gamma_log_prob(value: ArrayLike, concentration: ArrayLike, rate: ArrayLike) -> Array:
-    """The logarithm of the gamma density inside its support.
-
-    With ``t = rate * value`` it is ``rate * t**(concentration - 1) * exp(-t) / gamma(concentration)``: the Poisson
-    probability of the count ``concentration - 1`` at the rate ``t``, taken to real counts above -1, times ``rate``.
-    """
-    return log_poisson(concentration - 1, rate * value) + jnp.log(rate)
 
 
 class Gamma(Distribution):
@@ -54,14 +46,14 @@ class Gamma(Distribution):
 
     def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
         check_key(self, key, sample_shape)
-        draws = random.gamma(key, self.concentration, sample_shape + self.batch_shape) / self.rate
+        draws = rejection.gamma(key, self.concentration, sample_shape + self.batch_shape) / self.rate
         # for a tiny concentration most draws underflow; the support is open
         return jnp.maximum(draws, jnp.finfo(draws.dtype).tiny)
 
     @validate_sample
     def log_prob(self, value: ArrayLike) -> Array:
         inside = jnp.greater_equal(value, 0)
-        return where_inside(inside, gamma_log_prob(jnp.where(inside, value, 1), self.concentration, self.rate))
+        return where_inside(inside, log_gamma_density(jnp.where(inside, value, 1), self.concentration, self.rate))
 
     def cdf(self, value: ArrayLike) -> Array:
         return gammainc(self.concentration, self.rate * jnp.maximum(value, 0))
@@ -134,11 +126,11 @@ class InverseGamma(TransformedDistribution):
 
     @validate_sample
     def log_prob(self, value: ArrayLike, intermediates: Any = None) -> Array:
-        # the density of 1/x times the Jacobian 1/x^2, from 0 at the origin
+        # with t = rate / x the density is t^(a + 1) e^-t / (gamma(a) rate), from 0 at the origin
         inside = jnp.greater(value, 0)
-        value = jnp.where(inside, value, 1)
-        log_base = gamma_log_prob(1 / value, self.concentration, self.rate)
-        return where_inside(inside, log_base - 2 * jnp.log(value))
+        a = jnp.asarray(self.concentration)
+        log_power = log_poisson(a + 1, self.rate / jnp.where(inside, value, 1))
+        return where_inside(inside, log_power + (jnp.log(a) + jnp.log1p(a) - jnp.log(self.rate)))
 
     def cdf(self, value: ArrayLike) -> Array:
         return gammaincc(self.concentration, self.rate / jnp.maximum(value, 0))

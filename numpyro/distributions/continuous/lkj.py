@@ -15,6 +15,7 @@ from numpyro.distributions._validation import check_key, validate_sample
 from numpyro.distributions.distribution import Distribution, TransformedDistribution
 from numpyro.distributions.transforms import CorrMatrixCholeskyTransform
 from numpyro.ops.log_gamma import gammaln_ratio
+from numpyro.ops.rejection import beta
 
 
 class LKJCholesky(Distribution):
@@ -78,7 +79,7 @@ class LKJCholesky(Distribution):
         key_beta, key_normal = random.split(key)
         k = np.arange(1.0, d)
         b = jnp.expand_dims(self.concentration, -1) + (d - 1 - k) / 2
-        squared_norm = random.beta(key_beta, k / 2, b, (*shape, d - 1))
+        squared_norm = beta(key_beta, k / 2, b, (*shape, d - 1))
         normal = jnp.tril(random.normal(key_normal, (*shape, d - 1, d - 1)))
         direction = normal / jnp.linalg.norm(normal, axis=-1, keepdims=True)
         return _with_diagonal(jnp.sqrt(squared_norm)[..., None] * direction, jnp.sqrt(1 - squared_norm))
@@ -88,7 +89,7 @@ class LKJCholesky(Distribution):
         # partial correlation of row and column given the columns before: 2 Beta(b, b) - 1, b depending on the column
         b = jnp.expand_dims(self.concentration, -1) + (d - 2 - np.arange(0.0, d - 1)) / 2
         b = b[..., None, :]
-        partial = jnp.tril(2 * random.beta(key, b, b, (*shape, d - 1, d - 1)) - 1)
+        partial = jnp.tril(2 * beta(key, b, b, (*shape, d - 1, d - 1)) - 1)
         # what the columns before have left of a row's unit length
         left = jnp.cumprod(jnp.sqrt(1 - jnp.square(partial)), axis=-1)
         before = jnp.concatenate([jnp.ones_like(left[..., :1]), left[..., :-1]], axis=-1)

@@ -21,6 +21,7 @@ from numpyro.distributions.continuous.multivariate_normal import whiten
 from numpyro.distributions.distribution import Distribution
 from numpyro.ops.linalg import tri_logabsdet
 from numpyro.ops.log_gamma import gammaln_ratio
+from numpyro.ops.rejection import loggamma
 
 
 class MultivariateStudentT(Distribution):
@@ -85,7 +86,7 @@ class MultivariateStudentT(Distribution):
         shape, half_df = sample_shape + self.batch_shape, 0.5 * self.df
         noise = random.normal(key_normal, shape + self.event_shape)
         # the mean of squares in the logarithm: for few degrees of freedom it underflows
-        log_mean_square = random.loggamma(key_gamma, half_df, shape) - jnp.log(half_df)
+        log_mean_square = loggamma(key_gamma, half_df, shape) - jnp.log(half_df)
         scaled = jnp.einsum("...ij,...j->...i", self.scale_tril, noise, precision=lax.Precision.HIGHEST)
         return self.loc + scaled * jnp.exp(-0.5 * log_mean_square)[..., None]
 

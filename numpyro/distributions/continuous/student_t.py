@@ -13,6 +13,7 @@ from numpyro.distributions._shapes import promote_shapes
 from numpyro.distributions._validation import check_key, validate_sample
 from numpyro.distributions.distribution import Distribution
 from numpyro.ops.log_gamma import betaln, gammaln_ratio
+from numpyro.ops.rejection import loggamma
 from numpyro.ops.special import betainc, betaincinv
 
 
@@ -54,7 +55,7 @@ class StudentT(Distribution):
         key_normal, key_gamma = random.split(key)
         half_df = 0.5 * self.df
         # the mean of squares in the logarithm: for few degrees of freedom it underflows
-        log_mean_square = random.loggamma(key_gamma, half_df, shape) - jnp.log(half_df)
+        log_mean_square = loggamma(key_gamma, half_df, shape) - jnp.log(half_df)
         return self.loc + self.scale * random.normal(key_normal, shape) * jnp.exp(-0.5 * log_mean_square)
 
     @validate_sample

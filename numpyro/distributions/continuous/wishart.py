@@ -24,6 +24,7 @@ from numpyro.distributions.distribution import Distribution, TransformedDistribu
 from numpyro.distributions.transforms import CholeskyTransform
 from numpyro.ops.linalg import add_diag, cholesky_of_inverse, diagonal, tri_logabsdet
 from numpyro.ops.log_gamma import gammaln, gammaln_ratio
+from numpyro.ops.rejection import loggamma
 
 WISHART_CONSTRAINTS: dict[str, Any] = {
     "concentration": constraints.dependent(is_discrete=False, event_dim=0),
@@ -130,7 +131,7 @@ def random_lower(key: Key, freedom: Array, shape: Shape) -> Array:
     key_normal, key_gamma = random.split(key)
     below = jnp.tril(random.normal(key_normal, (*shape, p, p), freedom.dtype), -1)
     # half the logarithm of twice a gamma variable: for few degrees of freedom the variable underflows
-    log_square = random.loggamma(key_gamma, 0.5 * freedom, (*shape, p), freedom.dtype) + LOG_TWO
+    log_square = loggamma(key_gamma, 0.5 * freedom, (*shape, p), freedom.dtype) + LOG_TWO
     tiny = float(jnp.finfo(freedom.dtype).tiny)
     return add_diag(below, jnp.maximum(jnp.exp(0.5 * log_square), tiny))
 
