@@ -95,20 +95,20 @@ def _log_prob_by_precision_jvp(primals: tuple[Array, Array], tangents: tuple[Arr
     dy, d_precision = tangents
     factor = jnp.linalg.cholesky(precision)
     trace = jnp.sum(inverse_by_factor(factor) * d_precision, (-2, -1))
-    along_value = jnp.sum(_times(precision, y) * dy, -1)
+    along_value = jnp.sum(times(precision, y) * dy, -1)
     tangent = 0.5 * (trace - _quadratic_form(d_precision, y)) - along_value
     return _log_prob_by_precision_factor(y, precision, factor), tangent
 
 
-def _times(matrix: Array, y: Array) -> Array:
-    """``A y`` for a symmetric matrix, the batch dimensions of which may be missing."""
+def times(matrix: Array, y: Array) -> Array:
+    """``A y``, by one product of matrices for all ``y`` where ``A`` has no batch dimensions."""
     if matrix.ndim == 2:
-        return jnp.matmul(y, matrix)
+        return jnp.matmul(y, matrix.T)
     return jnp.squeeze(jnp.matmul(matrix, y[..., None]), -1)
 
 
 def _quadratic_form(matrix: Array, y: Array) -> Array:
-    return jnp.sum(_times(matrix, y) * y, -1)
+    return jnp.sum(times(matrix, y) * y, -1)
 
 
 def without_leading_ones(matrix: ArrayLike) -> Array:

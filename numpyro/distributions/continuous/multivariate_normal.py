@@ -20,6 +20,7 @@ from numpyro.ops.gaussian import (
     log_prob_by_covariance,
     log_prob_by_factor,
     log_prob_by_precision,
+    times,
     whiten,
     without_leading_ones,
 )
@@ -87,7 +88,7 @@ class MultivariateNormal(Distribution):
     def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
         check_key(self, key, sample_shape)
         noise = random.normal(key, sample_shape + self.batch_shape + self.event_shape)
-        return self.loc + jnp.squeeze(jnp.matmul(self.scale_tril, noise[..., None]), axis=-1)
+        return self.loc + times(without_leading_ones(self.scale_tril), noise)
 
     @validate_sample
     def log_prob(self, value: ArrayLike) -> Array:
