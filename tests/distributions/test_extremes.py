@@ -227,6 +227,40 @@ def test_log_prob_of_counts_keeps_digits_in_single_precision():
     assert abs(float(dist.StudentT(1e7).log_prob(0.0)) - float(st.norm.logpdf(0.0))) < 1e-4
 
 
+@pytest.mark.parametrize("n", [300, 10**4, 10**6])
+@pytest.mark.parametrize("probs", [1e-7, 1e-3, 0.3, 0.999])
+def test_log_prob_of_many_trials_keeps_digits_in_single_precision(n, probs):
+    probs, logits = np.float32(probs), np.float32(np.log(probs) - np.log1p(-probs))
+    deviations = np.array([-5, -1, 0, 1, 5, 20]) * np.sqrt(n * probs * (1 - probs))
+    k = np.append(np.clip(np.round(n * probs + deviations), 0, n), [0, n]).astype(np.int32)
+    members = [(dist.BinomialProbs, probs, float(probs)), (dist.BinomialLogits, logits, sp.expit(float(logits)))]
+    for family, parameter, p in members:
+        density = jax.value_and_grad(lambda x, k, family=family: family(x, n).log_prob(k))
+        value, slope = jax.vmap(density, (None, 0))(parameter, k)
+        np.testing.assert_allclose(value, st.binom(n, p).logpmf(k), rtol=3e-5, atol=1e-9)
+        slope = slope if family is dist.BinomialProbs else slope / (p * (1 - p))
+        np.testing.assert_allclose(slope, k / p - (n - k) / (1 - p), rtol=1e-3, atol=1e-6 * n / (p * (1 - p)))
+
+
+def test_no_events_of_a_tiny_concentration():
+    # (b / (b + 1))^a is close to 1
+    d = dist.GammaPoisson(np.float32([1e-8, 1e-30, 2.0]), 3.0)
+    np.testing.assert_allclose(d.log_prob(0), -d.concentration * np.log1p(1 / 3), rtol=1e-6)
+    slope = jax.grad(lambda a: dist.GammaPoisson(a, 3.0).log_prob(0))(1e-8)
+    np.testing.assert_allclose(slope, -np.log1p(1 / 3), rtol=1e-6)
+
+
+@pytest.mark.parametrize("concentration", [1e-30, 1e-3, 0.7, 1.1, 1e5])
+def test_variance_of_gompertz(concentration, precision):
+    def mean_of(f):
+        return mpmath.quad(lambda t: f(mpmath.log1p(t / concentration)) * mpmath.exp(-t), [0, 1e-9, 1e-4, 1, 5, 40])
+
+    mean = mean_of(lambda x: x)
+    expected = float(mean_of(lambda x: (x - mean) ** 2)) / 4  # at rate 2
+    variance = dist.Gompertz(precision.type(concentration), precision.type(2.0)).variance
+    np.testing.assert_allclose(variance, expected, rtol=1e-5 if precision == "float32" else 1e-9)
+
+
 @pytest.mark.parametrize("n_values", [3, 40])
 def test_categorical_is_normalised_and_knows_its_values(n_values, precision):
     logits = np.linspace(-3, 1000, n_values).astype(precision)

@@ -131,7 +131,7 @@ def test_expand_twice_is_expand_once() -> None:
 
 @pytest.mark.parametrize("shape", [(2,), (3, 1), ()])
 def test_expand_needs_shapes_that_broadcast(shape: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match="Cannot broadcast distribution of shape"):
+    with pytest.raises(ValueError, match="^ExpandedDistribution: Cannot broadcast distribution of shape"):
         ROW.expand(shape)
 
 

@@ -88,7 +88,6 @@ CONTINUOUS_CASES = [
         dist.Gompertz,
         batch(concentration=[0.7, 60.0], rate=[0.05, 0.02]),
         lambda c, rate: st.gompertz(c, 0, 1 / rate),
-        lacks=frozenset({"variance"}),
     ),
     Case(dist.Levy, batch(loc=[0.3, -0.1], scale=[1.5, 0.2]), st.levy),
     Case(

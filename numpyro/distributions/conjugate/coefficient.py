@@ -13,4 +13,6 @@ def log_coefficient(concentration: ArrayLike, count: ArrayLike) -> Array:
 
     It is the coefficient of ``x**count`` in the power series of ``(1 - x)**-concentration``.
     """
-    return -(betaln(concentration, count + 1.0) + jnp.log(concentration + count))
+    none = jnp.equal(count, 0)  # the coefficient is 1, to digits that a tiny concentration needs
+    some = jnp.where(none, 1, count)
+    return jnp.where(none, 0.0, -(betaln(concentration, some + 1.0) + jnp.log(concentration + some)))

@@ -67,8 +67,22 @@ class Gompertz(Distribution):
         return broadcast_to(_scaled_exp1(self.concentration) / self.rate, self.batch_shape)
 
     @property
+    def variance(self) -> Array:
+        return broadcast_to(_log_variance(self.concentration) / jnp.square(self.rate), self.batch_shape)
+
+    @property
     def mode(self) -> Array:
         return broadcast_to(jnp.maximum(-jnp.log(self.concentration), 0) / self.rate, self.batch_shape)
+
+
+def _log_variance(x: ArrayLike) -> Array:
+    """The variance of ``log(x + t)`` over the standard exponential distribution of ``t``, for positive ``x``."""
+    x = jnp.asarray(x, jnp.result_type(float, x))
+    t, weights = (values.astype(x.dtype) for values in exponential_nodes(80))
+    scale = jnp.where(x > 1, x, 1)[..., None]  # by which logarithms are of numbers near 1 where x is large
+    logs = jnp.where(scale > 1, jnp.log1p(t / scale), jnp.log(jnp.where(scale > 1, 1, x[..., None] + t)))
+    mean = jnp.sum(weights * logs, -1, keepdims=True)
+    return jnp.sum(weights * lax.square(logs - mean), -1)
 
 
 def _scaled_exp1(x: ArrayLike) -> Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn
 
 import jax.numpy as jnp
 
@@ -60,6 +60,20 @@ class RelaxedBernoulliLogits(TransformedDistribution):
 
     def cdf(self, value: ArrayLike) -> Array:
         return super().cdf(jnp.clip(value, 0, 1))
+
+    @property
+    def mean(self) -> Array:
+        self._no_closed_form("mean")
+
+    @property
+    def variance(self) -> Array:
+        self._no_closed_form("variance")
+
+    def _no_closed_form(self, name: str) -> NoReturn:
+        raise NotImplementedError(
+            f"{type(self).__name__} has no {name}: the moments of a logistic function of a logistic variable have no "
+            f"closed form. Estimate it from draws, or from icdf at evenly spaced probabilities."
+        )
 
 
 def RelaxedBernoulli(

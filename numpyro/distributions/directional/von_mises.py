@@ -83,8 +83,9 @@ class VonMises(Distribution):
 
     def cdf(self, value: ArrayLike) -> Array:
         """Probability of the angles from :math:`-\\pi` to ``value``."""
-        value = jnp.clip(value, -_PI, _PI)
-        return jnp.clip(self._turns(value - self.loc) - self._turns(-_PI - self.loc), 0, 1)
+        angle = jnp.clip(value, -_PI, _PI)
+        inside = jnp.clip(self._turns(angle - self.loc) - self._turns(-_PI - self.loc), 0, 1)
+        return jnp.where(jnp.less(value, _PI), inside, 1.0)  # the difference of a full turn may be rounded
 
     def _turns(self, angle: Any) -> Array:
         """The integral of the density, periodically continued, from the mean direction to ``angle`` beyond it."""

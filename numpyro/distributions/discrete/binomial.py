@@ -13,10 +13,10 @@ from numpyro.distributions import constraints
 from numpyro.distributions._lazy import lazy_property
 from numpyro.distributions._maths import broadcast_to, require_one_of, where_inside, xlog1py, xlogy
 from numpyro.distributions._shapes import promote_shapes
-from numpyro.distributions._validation import check_key, validate_sample
+from numpyro.distributions._validation import check_key, concrete, validate_sample
 from numpyro.distributions.discrete.support import count_quantile, enumerate_range, logits_of_probs, static_bound
 from numpyro.distributions.distribution import Distribution
-from numpyro.ops.log_gamma import log_binomial_coefficient
+from numpyro.ops.log_gamma import log_binomial_coefficient, log_poisson
 from numpyro.ops.random import binomial
 from numpyro.ops.special import betainc
 
@@ -35,6 +35,11 @@ class _Binomial(Distribution):
     def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
         check_key(self, key, sample_shape)
         return binomial(key, self.probs, n=self.total_count, shape=sample_shape + self.batch_shape)
+
+    def _has_large_count(self) -> bool:
+        """Whether the coefficient and the powers may cancel so many digits that it matters."""
+        total_count = concrete(self.total_count)
+        return total_count is None or total_count.max(initial=0) > 200
 
     def cdf(self, value: ArrayLike) -> Array:
         count = jnp.floor(value)
@@ -58,6 +63,16 @@ class _Binomial(Distribution):
 
     def enumerate_support(self, expand: bool = True) -> Array:
         return enumerate_range(0, static_bound(self, "total_count", self.total_count), self.batch_shape, expand)
+
+
+def _log_prob_of_poissons(value: Any, total_count: Any, probs: Array, others: Array) -> Array:
+    """The logarithm of Poisson(k; n p) Poisson(n - k; n q) / Poisson(n; n), in which nothing large cancels.
+
+    Source: C. Loader (2000), "Fast and accurate computation of binomial probabilities".
+    """
+    n, value = jnp.asarray(total_count, probs.dtype), jnp.asarray(value, probs.dtype)
+    both = log_poisson(value, n * probs) + log_poisson(n - value, n * others)
+    return both - log_poisson(n, n)
 
 
 class BinomialProbs(_Binomial):
@@ -85,8 +100,12 @@ class BinomialProbs(_Binomial):
         n = self.total_count
         inside = jnp.greater_equal(value, 0) & jnp.less_equal(value, n)
         value = jnp.where(inside, value, 0)
-        log_power = xlogy(value, self.probs) + xlog1py(n - value, -jnp.asarray(self.probs))
-        return where_inside(inside, log_binomial_coefficient(n, value) + log_power)
+        probs = jnp.asarray(self.probs, jnp.result_type(float, self.probs))
+        log_prob = log_binomial_coefficient(n, value) + xlogy(value, probs) + xlog1py(n - value, -probs)
+        if self._has_large_count():
+            mixed = (value > 0) & (value < n)
+            log_prob = jnp.where(mixed, _log_prob_of_poissons(value, n, probs, 1 - probs), log_prob)
+        return where_inside(inside, log_prob)
 
     @lazy_property
     def logits(self) -> Array:
@@ -123,7 +142,13 @@ class BinomialLogits(_Binomial):
         against = jnp.where(positive, n - value, value)
         size = jnp.where(positive, logits, -logits)
         log_power = -(n * jnp.log1p(jnp.exp(-size)) + against * size)
-        return where_inside(inside, log_binomial_coefficient(n, value) + log_power)
+        log_prob = log_binomial_coefficient(n, value) + log_power
+        if self._has_large_count():
+            # of logits beyond 50, the rarer outcome has no probability to speak of, and nothing cancels
+            mixed = (size < 50) & (value > 0) & (value < n)
+            logits = jnp.where(size < 50, logits, 0)
+            log_prob = jnp.where(mixed, _log_prob_of_poissons(value, n, expit(logits), expit(-logits)), log_prob)
+        return where_inside(inside, log_prob)
 
     @lazy_property
     def probs(self) -> Array:
