@@ -43,6 +43,8 @@ class Predictive:
     :param batch_ndims: number of leading dimensions of draws: of ``posterior_samples``, 1 by default (2 for samples
         grouped by chain; 0 for one single draw), or of ``params`` with a guide, 0 by default. A prior predictive with
         ``batch_ndims=2`` has the dimensions ``(1, num_samples)``.
+    :param batch_size: make so many draws at a time, and bring them to host memory before the next: the memory of the
+        device then does not grow with the number of draws, and the result is of NumPy arrays. The draws are the same.
     :param condition_deterministic: let deterministic sites keep the values that ``posterior_samples`` has for them;
         by default they are computed anew.
     :param exclude_deterministic: deprecated, the opposite of ``condition_deterministic``.
@@ -79,6 +81,7 @@ class Predictive:
         batch_ndims: int | None = None,
         condition_deterministic: bool | None = None,
         exclude_deterministic: bool | None = None,
+        batch_size: int | None = None,
     ) -> None:
         for name, function in (("model", model), ("guide", guide)):
             if not callable(function) and not (name == "guide" and guide is None):
@@ -98,7 +101,8 @@ class Predictive:
         self.return_sites = return_sites
         self.infer_discrete = infer_discrete
         self.parallel = parallel
-        self.batch_ndims = _as_count("batch_ndims", batch_ndims, 0)
+        self.batch_size = None if batch_size is None else as_count("batch_size", batch_size, 1)
+        self.batch_ndims = as_count("batch_ndims", batch_ndims, 0)
         self.condition_deterministic = _conditions_deterministic(condition_deterministic, exclude_deterministic)
         self._batch_shape = self._find_batch_shape(posterior_samples, num_samples)
         self.num_samples = prod(self._batch_shape)
@@ -116,7 +120,7 @@ class Predictive:
                     stacklevel=3,
                 )
             return batch_shape
-        num_samples = _as_count("num_samples", num_samples, 1)
+        num_samples = as_count("num_samples", num_samples, 1)
         return (1,) * (self.batch_ndims - 1 if self.guide is None else 0) + (num_samples,)
 
     @property
@@ -153,7 +157,14 @@ class Predictive:
             by_guide = lambda key, params: self._draw_by_guide(key, params, args, kwargs)
             return map_draws(by_guide, rng_key, self.params, params_shape, parallel=True)
 
-        return map_draws(of_one_draw, rng_key, self.posterior_samples, self._batch_shape, parallel=self.parallel)
+        return map_draws(
+            of_one_draw,
+            rng_key,
+            self.posterior_samples,
+            self._batch_shape,
+            parallel=self.parallel,
+            batch_size=self.batch_size,
+        )
 
     def _draw_by_guide(self, rng_key: Key, params: Values, args: tuple, kwargs: dict[str, Any]) -> dict[str, PyTree]:
         guide_key, model_key = jax.random.split(rng_key)
@@ -223,7 +234,7 @@ def _conditions_deterministic(condition: bool | None, exclude: bool | None) -> b
     return not exclude
 
 
-def _as_count(name: str, value: Any, least: int) -> int:
+def as_count(name: str, value: Any, least: int) -> int:
     try:
         count = operator.index(value)
     except TypeError:

@@ -7,7 +7,8 @@ numbers, which the bijections of ``biject_to`` map onto the supports.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import inspect
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -25,7 +26,7 @@ from numpyro.infer.model.density import check_log_prob_shape, site_log_prob, tot
 from numpyro.infer.model.draws import common_batch_shape, map_draws
 from numpyro.infer.model.evaluate import log_density_at, trace_at, trace_with, transforms_of, values_of
 from numpyro.infer.model.start import begin
-from numpyro.infer.predictive import Predictive
+from numpyro.infer.predictive import Predictive, as_count
 from numpyro.primitives import factor
 
 __all__ = [
@@ -145,6 +146,7 @@ def log_likelihood(
     *args: Any,
     parallel: bool = False,
     batch_ndims: int = 1,
+    batch_size: int | None = None,
     **kwargs: Any,
 ) -> dict[str, Array]:
     """The log likelihoods of the observed sites, for each draw and each observation, neither scaled nor summed.
@@ -154,10 +156,16 @@ def log_likelihood(
     :param args: arguments of the model, observations among them.
     :param parallel: evaluate all draws at once (``vmap``), instead of one after the other.
     :param batch_ndims: number of leading dimensions of draws, default 1; 2 for draws by chain.
+    :param batch_size: evaluate so many draws at a time, and bring their results to host memory before the next, as
+        NumPy arrays. Where the model itself has a parameter of this name, it is the model's.
     :param kwargs: keyword arguments of the model.
     :return: log likelihoods by observed site, of shape ``batch dimensions + batch shape of the site``.
     :raises ValueError: where the draws of sites differ in number, or a latent site has none.
     """
+
+    if batch_size is not None and "batch_size" in _parameters(model):
+        kwargs, batch_size = {**kwargs, "batch_size": batch_size}, None
+    batch_size = None if batch_size is None else as_count("batch_size", batch_size, 1)
 
     def of_one_draw(rng_key: Key | None, params: Params) -> dict[str, Array]:
         model_trace = trace_with(model, args, kwargs, params)
@@ -168,7 +176,15 @@ def log_likelihood(
         }
 
     batch_shape = common_batch_shape(posterior_samples, batch_ndims)
-    return map_draws(of_one_draw, None, posterior_samples, batch_shape, parallel=parallel)
+    return map_draws(of_one_draw, None, posterior_samples, batch_shape, parallel=parallel, batch_size=batch_size)
+
+
+def _parameters(model: Callable) -> Collection[str]:
+    """The names of a model's parameters, where they can be known."""
+    try:
+        return inspect.signature(model).parameters.keys()
+    except (TypeError, ValueError):
+        return ()
 
 
 # Maps between unconstrained and constrained values

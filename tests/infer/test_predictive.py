@@ -14,7 +14,7 @@ import numpyro
 import numpyro.distributions as dist
 from numpyro import handlers
 from numpyro.distributions import constraints
-from numpyro.infer.util import Predictive
+from numpyro.infer.util import Predictive, log_likelihood
 from tests.helpers.compilations import count_compilations
 
 KEY = jax.random.key(0)
@@ -58,6 +58,28 @@ def test_prior_predictive_draws_all_sites(key, parallel):
 def test_parallel_draws_are_the_same():
     one_by_one, at_once = (Predictive(model, num_samples=6, parallel=parallel)(KEY) for parallel in (False, True))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), one_by_one, at_once)
+
+
+@pytest.mark.parametrize("parallel", [False, True])
+def test_draws_in_batches_are_the_same(parallel):
+    whole, batches = [
+        Predictive(model, num_samples=7, parallel=parallel, batch_size=size)(KEY, n=3) for size in (None, 3)
+    ]
+    jax.tree.map(np.testing.assert_array_equal, batches, whole)
+    likelihoods = [
+        log_likelihood(model, {"mu": POSTERIOR["mu"], "z": np.zeros((4, 5))}, n=5, y=np.ones(5), batch_size=size)["y"]
+        for size in (None, 3)
+    ]
+    np.testing.assert_array_equal(*likelihoods)
+    with pytest.raises(ValueError, match="`batch_size` must be at least 1"):
+        Predictive(model, num_samples=7, batch_size=0)
+
+
+def test_a_models_own_batch_size_stays_its_own():
+    def own(batch_size):
+        numpyro.sample("y", dist.Normal(numpyro.sample("mu", dist.Normal(0, 1)), 1), obs=np.ones(batch_size))
+
+    assert log_likelihood(own, {"mu": np.zeros(4)}, batch_size=3)["y"].shape == (4, 3)
 
 
 def test_posterior_predictive_draws_the_other_sites():

@@ -14,7 +14,6 @@ import numpyro
 import numpyro.distributions as dist
 from numpyro._errors import UsageError
 from numpyro.infer import HMC, MCMC, NUTS
-from numpyro.infer.mcmc import progress
 
 KEY = jax.random.PRNGKey(0)
 FIELDS = ("num_steps", "potential_energy")
@@ -335,28 +334,6 @@ def test_long_runs_are_cut_into_chunks_without_a_trace():
     assert long["tau"].shape == (700, 2)
     assert_same(jax.tree.map(lambda x: x[:50], long), short)
     assert len(np.unique(long["mu"])) > 300
-
-
-# Progress
-
-
-@pytest.mark.parametrize("method", ["sequential", "parallel", "vectorized"])
-@pytest.mark.parametrize("rate", [None, 1, 7])
-def test_the_progress_bar_changes_no_draw(monkeypatch, capsys, method, rate):
-    monkeypatch.setattr("numpyro.infer.mcmc.run.is_shown", lambda: True)
-    options = {"num_chains": 2, "thinning": 2, "chain_method": method}
-    shown = run(progress_bar=True, progress_rate=rate, **options)
-    assert_same(shown.get_samples(), run(**options).get_samples())
-    text = capsys.readouterr().err
-    assert "22/22" in text
-    assert re.search(r"steps of size \d\.\d\de[+-]\d\d\. acc\. prob=\d\.\d\d", text)
-    assert ("chain 2" in text) == (method != "vectorized")
-
-
-def test_nothing_is_shown_where_nobody_looks(capsys):
-    run(progress_bar=True)
-    assert capsys.readouterr().err == ""
-    assert not progress.is_shown()
 
 
 # Mistakes

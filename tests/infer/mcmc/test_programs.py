@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-import textwrap
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
@@ -263,25 +259,3 @@ def test_an_interrupted_chain_stops_the_others():
         patch.setattr("numpyro.infer.mcmc.run.is_shown", lambda: True)
         with pytest.raises(KeyboardInterrupt):
             mcmc.run(KEY, DATA)
-
-
-@pytest.mark.slow
-def test_chains_are_dealt_out_to_devices():
-    program = """
-        import numpy as np, jax, numpyro, numpyro.distributions as dist
-        from numpyro.infer import MCMC, NUTS
-        def model(y):
-            numpyro.sample("y", dist.Normal(numpyro.sample("mu", dist.Normal(0.0, 10.0)), 1.0), obs=y)
-        assert jax.local_device_count() == 2
-        found = {}
-        for method in ("parallel", "sequential"):
-            options = {"num_warmup": 10, "num_samples": 5, "num_chains": 3, "progress_bar": False}
-            mcmc = MCMC(NUTS(model), chain_method=method, **options)
-            mcmc.run(jax.random.key(0), np.ones(3, np.float32))
-            found[method] = np.asarray(mcmc.get_samples()["mu"])
-            mcmc.post_warmup_state = mcmc.last_state
-            mcmc.run(mcmc.last_state.rng_key, np.ones(3, np.float32))
-        np.testing.assert_array_equal(*found.values())
-    """
-    environment = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=2", "JAX_PLATFORMS": "cpu"}
-    subprocess.run([sys.executable, "-c", textwrap.dedent(program)], env=environment, check=True)

@@ -29,6 +29,25 @@ def test_results_lie_along_the_batch(batch_shape):
 
 
 @pytest.mark.parametrize("parallel", [False, True])
+@pytest.mark.parametrize("key", [KEY, jax.random.PRNGKey(0)], ids=["typed", "words"])
+@pytest.mark.parametrize("batch_size", [1, 4, 7, 100])
+def test_batches_give_the_same_results_in_host_memory(parallel, key, batch_size):
+    a = np.arange(10, dtype=np.float32).reshape(2, 5)
+    whole = map_draws(noisy(1.0), key, {"a": a}, (2, 5), parallel=parallel)
+    run = lambda: map_draws(noisy(1.0), key, {"a": jnp.asarray(a)}, (2, 5), parallel=parallel, batch_size=batch_size)
+    batches = run()
+    assert all(type(leaf) is np.ndarray for leaf in jax.tree.leaves(batches))
+    jax.tree.map(np.testing.assert_array_equal, batches, whole)
+    with count_compilations() as count:
+        run()
+    assert count() == 0
+    inside = jax.jit(lambda a: map_draws(noisy(1.0), key, {"a": a}, (2, 5), parallel=parallel, batch_size=batch_size))(
+        a
+    )
+    jax.tree.map(np.testing.assert_array_equal, inside, whole)
+
+
+@pytest.mark.parametrize("parallel", [False, True])
 def test_what_was_computed_once_compiles_no_more(parallel):
     scale = jnp.ones(3)
     run = lambda key, scale, draws: map_draws(lambda key, a: a * scale, key, draws, (4,), parallel=parallel)
