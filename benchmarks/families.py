@@ -165,7 +165,7 @@ FAMILIES: dict[str, Family] = {
     ),
     "Dirichlet": Family(
         {"concentration": np.linspace(0.5, 3, 10)},
-        lambda rng, n: np.clip(rng.dirichlet(np.linspace(1, 3, 10), n), 1e-5, 1),
+        lambda rng, n: 0.99 * rng.dirichlet(np.linspace(1, 3, 10), n) + 0.001,
         lambda d, p: d.Dirichlet(p["concentration"]),
         lambda d, p: d.Dirichlet(p["concentration"]),
         event=10,

@@ -51,12 +51,6 @@ def _raise(x: ArrayLike) -> tuple[Array, Array]:
     return jnp.where(small, x + _SHIFT, x), jnp.where(small, product, 1)
 
 
-def gammaln(x: ArrayLike) -> Array:
-    """``log(gamma(x))`` for positive ``x``."""
-    raised, factor = _raise(x)
-    return (raised - 0.5) * jnp.log(raised) - raised + _HALF_LOG_TWO_PI + stirling_remainder(raised) - jnp.log(factor)
-
-
 def _digamma_series(x: Array) -> Array:
     """``log(x) - 1 / (2 x) - digamma(x)``, for ``x`` at least 8: the negative derivative of ``stirling_remainder``."""
     square = 1 / (x * x)
@@ -85,6 +79,25 @@ def _digamma_difference(lower: Array, upper: Array, difference: Array) -> Array:
 def _floats(*arguments: ArrayLike) -> list[Array]:
     dtype = jnp.result_type(float, *arguments)
     return [jnp.asarray(argument, dtype) for argument in arguments]
+
+
+def gammaln(x: ArrayLike) -> Array:
+    """``log(gamma(x))`` for positive ``x``."""
+    return _gammaln(*_floats(x))
+
+
+@jax.custom_jvp
+def _gammaln(x: Array) -> Array:
+    raised, factor = _raise(x)
+    return (raised - 0.5) * jnp.log(raised) - raised + _HALF_LOG_TWO_PI + stirling_remainder(raised) - jnp.log(factor)
+
+
+@_gammaln.defjvp
+def _gammaln_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    (x,) = primals
+    raised = _raise(x)[0]
+    digamma = jnp.log(raised) - 0.5 / raised - _digamma_series(raised) - _raised_slope(x)
+    return _gammaln(x), digamma * tangents[0]
 
 
 def gammaln_ratio(x: ArrayLike, increment: ArrayLike) -> Array:

@@ -106,10 +106,14 @@ class BernoulliLogits(Distribution):
 
     @validate_sample
     def log_prob(self, value: ArrayLike) -> Array:
-        # value * l - softplus(l) would cancel where the value is the likely one; -inf outside of the support
+        # value * l - softplus(l) would cancel where the value is the likely one; -inf outside of the support.
+        # Of softplus(l) and softplus(-l) the logarithm is common, and the same for all values that share logits.
         logits = jnp.asarray(self.logits)
-        against = jnp.where(jnp.equal(value, 0), logits, jnp.where(jnp.equal(value, 1), -logits, jnp.inf))
-        return -softplus(against)
+        positive = logits > 0
+        common = jnp.log1p(jnp.exp(jnp.where(positive, -logits, logits)))
+        for_zero, for_one = jnp.where(positive, logits, 0), jnp.where(positive, 0, -logits)
+        against = jnp.where(jnp.equal(value, 0), for_zero, jnp.where(jnp.equal(value, 1), for_one, jnp.inf))
+        return -(common + against)
 
     @lazy_property
     def probs(self) -> Array:
