@@ -20,6 +20,15 @@ from numpyro.infer.adaptation.fisher import first_inverse, fisher_diagonal, geom
 from numpyro.infer.adaptation.low_rank import LowRankMatrix, low_rank_estimate
 from numpyro.infer.chain_axis import rows_of_chains
 
+DIAGONAL_REGULARIZATION = 1.0
+"""So many draws that agree with the present matrix are added to those of a diagonal estimate."""
+REGULARIZATION = 0.1
+"""So many draws of an uncorrelated posterior are added to those of a dense or low-rank estimate."""
+CUTOFF = 2.0
+"""Directions whose eigenvalue is within this factor of 1 stay out of a low-rank matrix."""
+BUFFER_ROWS = 128
+"""The draws that a low-rank matrix is estimated from, at most."""
+
 
 class Estimator(Protocol):
     """Estimates the inverse mass matrix over a flat vector, or a block of it.
@@ -115,10 +124,11 @@ class FisherEstimator:
     def estimate(self, state: FisherState, inverse: Array) -> Array:
         draws, grads = (welford_covariance(part, regularize=False) for part in state.foreground)
         count = state.foreground[0].num_positions.astype(inverse.dtype)
-        prior = REGULARIZATION / count if self.regularize else 0.0
         if not self.dense:
+            prior = DIAGONAL_REGULARIZATION / count if self.regularize else 0.0
             estimate = fisher_diagonal(draws + prior * inverse, grads + prior / inverse)
             return jnp.where(jnp.isfinite(estimate) & (estimate > 0) & (count >= 3), estimate, inverse)
+        prior = REGULARIZATION / count if self.regularize else 0.0
         # Scaled so that the diagonal estimate is the identity, which is what small samples are shrunk towards.
         scale = jnp.sqrt(fisher_diagonal(jnp.diagonal(draws), jnp.diagonal(grads)))
         outer = jnp.outer(scale, scale)
@@ -184,16 +194,10 @@ class LowRankEstimator:
         # The newest position that a row can hold is the last one with that remainder.
         newest = state.seen - 1 - (state.seen - 1 - row) % BUFFER_ROWS
         used = newest >= state.foreground
-        regularization = LOW_RANK_REGULARIZATION if self.regularize else 0.0
+        regularization = REGULARIZATION if self.regularize else 0.0
         estimate = low_rank_estimate(state.draws, state.grads, used, self.rank, regularization, CUTOFF)
         finite = jnp.all(jnp.stack([jnp.all(jnp.isfinite(part)) for part in estimate]))
         return jax.tree.map(lambda new, old: jnp.where(finite, new, old), estimate, inverse)
 
     def next_window(self, state: BufferState) -> BufferState:
         return state._replace(foreground=state.background, background=state.seen)
-
-
-REGULARIZATION = 1.0
-LOW_RANK_REGULARIZATION = 1e-2
-CUTOFF = 2.0
-BUFFER_ROWS = 128

@@ -26,7 +26,7 @@ import jax.numpy as jnp
 from jax.scipy.linalg import solve_triangular
 
 from numpyro._typing import Array
-from numpyro.infer.chain_axis import mean_over_chains
+from numpyro.infer.chain_axis import mean_over_chains, number_of_chains
 
 
 def fisher_diagonal(draw_variance: Array, grad_variance: Array) -> Array:
@@ -50,8 +50,8 @@ def geometric_mean(draw_covariance: Array, grad_covariance: Array) -> Array:
     return half @ half.T
 
 
-FIRST_GRADIENT_RANGE = (1e-8, 1e8)
-"""Beyond these a gradient says nothing of the scale: flat directions, and starts where the density breaks down."""
+FIRST_GRADIENT_RANGE = (1e-2, 1e15)
+"""Beyond these a gradient says nothing of the scale: at modes, in flat directions, and where a density breaks down."""
 
 
 def first_inverse(grad: Array, *, pooled: bool) -> Array:
@@ -61,4 +61,6 @@ def first_inverse(grad: Array, *, pooled: bool) -> Array:
     With ``pooled``, :math:`|g|` is the geometric mean over the chains.
     """
     size = jnp.clip(jnp.abs(grad), *FIRST_GRADIENT_RANGE)
-    return 1.0 / (jnp.exp(mean_over_chains(jnp.log(size))) if pooled else size)
+    if pooled and number_of_chains() > 1:
+        size = jnp.exp(mean_over_chains(jnp.log(size)))
+    return 1.0 / size

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 FAST_START, FIRST_SLOW, FAST_END = 75, 25, 50
-FIRST_GROWING, GROWTH, LAST_SHARE = 10, 1.5, 0.1
+FIRST_GROWING, GROWTH, LAST_SHARE = 5, 1.5, 0.1
 MAX_WINDOWS = 64
 """Windows grow by half at least, so that no warm-up that can be counted in 32 bits has more."""
 
@@ -62,7 +62,7 @@ def growing_windows(num_warmup: int) -> list[AdaptationWindow]:
     Below 20 iterations there is one window.
 
     >>> [tuple(window) for window in growing_windows(200)]
-    [(0, 9), (10, 24), (25, 47), (48, 81), (82, 179), (180, 199)]
+    [(0, 4), (5, 11), (12, 21), (22, 36), (37, 58), (59, 91), (92, 179), (180, 199)]
     """
     if num_warmup < 20:
         return [AdaptationWindow(0, num_warmup - 1)] if num_warmup > 0 else []

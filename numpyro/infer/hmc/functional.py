@@ -10,8 +10,10 @@ import jax
 from jax.flatten_util import ravel_pytree
 
 from numpyro._typing import Array, Key, PyTree
+from numpyro.infer.adaptation import LowRankMatrix
 from numpyro.infer.hmc.kernel import HMC, NUTS
 from numpyro.infer.hmc.mass_matrix import DenseMass
+from numpyro.infer.hmc.metric import LowRankMetric, MassMatrix
 from numpyro.infer.hmc.state import HMCState
 
 
@@ -73,6 +75,7 @@ def hmc(
         find_heuristic_step_size: bool = False,
         forward_mode_differentiation: bool = False,
         regularize_mass_matrix: bool = True,
+        adaptation: str = "windows",
         model_args: tuple = (),
         model_kwargs: dict | None = None,
         rng_key: Key | None = None,
@@ -89,6 +92,7 @@ def hmc(
             find_heuristic_step_size=find_heuristic_step_size,
             forward_mode_differentiation=forward_mode_differentiation,
             regularize_mass_matrix=regularize_mass_matrix,
+            adaptation=adaptation,
         )
         settings.update({"max_tree_depth": max_tree_depth} if algo == "NUTS" else {"num_steps": num_steps})
         rng_key = jax.random.key(0) if rng_key is None else rng_key
@@ -100,12 +104,12 @@ def hmc(
     return init_kernel, sample_kernel
 
 
-def momentum_generator(prototype_r: PyTree, mass_matrix_sqrt: Array, rng_key: Key) -> PyTree:
+def momentum_generator(prototype_r: PyTree, mass_matrix_sqrt: PyTree, rng_key: Key) -> PyTree:
     """Draw a momentum :math:`r \\sim N(0, M)` in the form of ``prototype_r``.
 
-    :param mass_matrix_sqrt: a factor of the mass matrix over the raveled momentum: a vector where it is diagonal,
-        else a matrix
-        :math:`L` with :math:`L L^\\top = M`; or a dictionary of them by tuples of sites.
+    :param mass_matrix_sqrt: a factor of the mass matrix over the raveled momentum: a vector where it is diagonal, a
+        matrix :math:`L` with :math:`L L^\\top = M`, or what a state has with ``adaptation="low_rank"``; or a dictionary
+        of them by tuples of sites.
     :raises ValueError: when a factor is neither a vector nor a matrix.
     """
     if isinstance(mass_matrix_sqrt, dict):
@@ -116,6 +120,9 @@ def momentum_generator(prototype_r: PyTree, mass_matrix_sqrt: Array, rng_key: Ke
         return parts
     flat, unravel = ravel_pytree(prototype_r)
     noise = jax.random.normal(rng_key, flat.shape, flat.dtype)
+    if isinstance(mass_matrix_sqrt, LowRankMatrix):
+        metric = LowRankMetric(*mass_matrix_sqrt.vectors.shape)
+        return unravel(metric.momentum(MassMatrix(None, mass_matrix_sqrt, None), noise))
     if mass_matrix_sqrt.ndim == 1:
         return unravel(mass_matrix_sqrt * noise)
     if mass_matrix_sqrt.ndim == 2:

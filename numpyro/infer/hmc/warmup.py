@@ -158,8 +158,12 @@ class Warmup:
     ) -> HMCAdaptState:
         """Set the mass matrix and begin a window."""
         if self.adapt_mass_matrix:
-            adapt = self._set_mass(adapt, only_continuous=False)
+            # Where windows overlap, the one that begins has draws already, and the one that ends has draws too old.
+            if not self.overlapping:
+                adapt = self._set_mass(adapt, only_continuous=False)
             adapt = adapt._replace(mm_state=self._each(lambda e, state: e.next_window(state), adapt.mm_state))
+            if self.overlapping:
+                adapt = self._set_mass(adapt, only_continuous=False)
             if self.adapt_step_size and self.find_heuristic_step_size:
                 rng_key, heuristic_key = jax.random.split(adapt.rng_key)
                 point = PhasePoint(transition.z, transition.z, transition.potential, transition.grad)

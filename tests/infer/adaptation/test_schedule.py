@@ -54,7 +54,7 @@ def test_growing_windows_grow_by_half_and_the_last_tenth_is_for_the_step_size():
     for num_warmup in [*range(150, 2001, 7), 12345]:
         sizes = [end - start + 1 for start, end in growing_windows(num_warmup)]
         assert sizes[-1] == num_warmup // 10
-        assert sizes[0] == 10
+        assert sizes[0] == 5
         assert all(after == before * 3 // 2 for before, after in zip(sizes[:-2], sizes[1:-2], strict=False))
         assert sizes[-2] >= sizes[-3]
     for num_warmup in range(20, 150):

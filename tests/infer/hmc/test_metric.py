@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from numpyro.infer.hmc.metric import BlockMetric, CustomKineticEnergy, DenseMetric, DiagonalMetric
+from numpyro.infer.adaptation import LowRankMatrix
+from numpyro.infer.hmc.metric import BlockMetric, CustomKineticEnergy, DenseMetric, DiagonalMetric, LowRankMetric
 from numpyro.infer.model.layout import Layout
 
 rng = np.random.default_rng(0)
@@ -22,6 +23,17 @@ DENSE = positive_definite(5)
 DIAGONAL = np.array([0.1, 1.0, 2.0, 30.0, 0.5])
 BLOCKS = {("a", "c"): DENSE[:3, :3], ("b",): DIAGONAL[3:]}
 
+LOW_RANK = LowRankMatrix(
+    np.array([0.5, 1.0, 2.0, 3.0, 0.1]), np.linalg.qr(rng.normal(size=(5, 2)))[0], np.array([25.0, 0.04])
+)
+
+
+def full(matrix):
+    """diag(s) (I + U (Lambda - I) U^T) diag(s)."""
+    scale, vectors, values = matrix
+    return scale[:, None] * (np.eye(len(scale)) + vectors * (values - 1) @ vectors.T) * scale
+
+
 CASES = {
     "diagonal": (DiagonalMetric(5), DIAGONAL, np.diag(DIAGONAL)),
     "dense": (DenseMetric(5), DENSE, DENSE),
@@ -29,6 +41,12 @@ CASES = {
         BlockMetric({("a", "c"): DenseMetric(3), ("b",): DiagonalMetric(2)}),
         BLOCKS,
         np.block([[DENSE[:3, :3], np.zeros((3, 2))], [np.zeros((2, 3)), np.diag(DIAGONAL[3:])]]),
+    ),
+    "low rank": (LowRankMetric(5, 2), LOW_RANK, full(LOW_RANK)),
+    "low rank block": (
+        BlockMetric({("a", "b"): LowRankMetric(5, 2)}),
+        {("a", "b"): LOW_RANK},
+        full(LOW_RANK),
     ),
     "one block": (BlockMetric({("a",): DenseMetric(5)}), {("a",): DENSE}, DENSE),
 }
@@ -69,10 +87,17 @@ def test_velocity_is_the_gradient_of_kinetic_energy(case):
     )
 
 
-def test_factors_are_inverse_to_each_other_and_lower_triangular(case):
+def test_factors_are_inverse_to_each_other_and_dense_ones_lower_triangular(case):
     _, mass, _ = case
-    for sqrt, sqrt_inv in zip(jax.tree.leaves(mass.sqrt), jax.tree.leaves(mass.sqrt_inv), strict=True):
-        if sqrt.ndim == 1:
+
+    def parts(tree):
+        return jax.tree.leaves(tree, is_leaf=lambda part: isinstance(part, LowRankMatrix))
+
+    for sqrt, sqrt_inv in zip(parts(mass.sqrt), parts(mass.sqrt_inv), strict=True):
+        if isinstance(sqrt, LowRankMatrix):  # diag(s) (I + U (l - 1) U^T), and the transpose of the same form
+            product = full(sqrt._replace(scale=np.ones(5))) @ full(sqrt_inv._replace(scale=np.ones(5)))
+            np.testing.assert_allclose(sqrt.scale[:, None] * product * sqrt_inv.scale, np.eye(5), atol=1e-12)
+        elif sqrt.ndim == 1:
             np.testing.assert_allclose(sqrt * sqrt_inv, 1, rtol=1e-12)
         else:
             np.testing.assert_allclose(sqrt @ sqrt_inv, np.eye(len(sqrt)), atol=1e-12)
