@@ -144,5 +144,9 @@ def whiten(factor: ArrayLike, y: ArrayLike, transposed: bool = False) -> Array:
     factor = jnp.broadcast_to(factor, (*shape, *factor.shape[-2:]))
     if not extra:
         return jnp.squeeze(solve(y[..., None]), -1)
+    if not shape:  # one factor for all: solved from the right, so that nothing is transposed
+        rows = y.reshape(-1, y.shape[-1]).astype(factor.dtype)
+        white = lax.linalg.triangular_solve(factor, rows, left_side=False, lower=True, transpose_a=not transposed)
+        return white.reshape(y.shape)
     columns = jnp.moveaxis(y.reshape((-1, *shape, y.shape[-1])), 0, -1)
     return jnp.moveaxis(solve(columns), -1, 0).reshape(y.shape)
