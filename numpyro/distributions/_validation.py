@@ -73,10 +73,12 @@ def check_parameter(owner: Any, name: str, constraint: Any, value: Any) -> None:
     :raises ValueError: naming the distribution, the parameter, the constraint, how many values violate it and the first
         few of them.
     """
+    begin = f"{type(owner).__name__} distribution got invalid {name} parameter"
     x = concrete(value)
+    if value is None or isinstance(value, str) or (x is not None and x.dtype.kind in "OSU"):
+        raise TypeError(f"{begin}: expected {constraint!r}, a number or an array of numbers, but got {value!r}.")
     if x is None:
         return
-    begin = f"{type(owner).__name__} distribution got invalid {name} parameter"
     if x.ndim < constraint.event_dim:
         raise ValueError(
             f"{begin}: expected {constraint!r}, an array of at least {constraint.event_dim} dimensions, "
@@ -85,6 +87,19 @@ def check_parameter(owner: Any, name: str, constraint: Any, value: Any) -> None:
     bad = failing(constraint, x)
     if bad is not None:
         raise ValueError(f"{begin}: expected {constraint!r}, violated by {describe(x, bad)}.")
+
+
+def check_order(owner: Any, low: Any, high: Any) -> None:
+    """Raise if concrete parameters ``low`` are above ``high`` anywhere.
+
+    :raises ValueError: naming the distribution, and the values of both.
+    """
+    least, greatest = concrete(low), concrete(high)
+    if least is not None and greatest is not None and (least > greatest).any():
+        raise ValueError(
+            f"{type(owner).__name__} distribution got invalid low and high parameters: expected low <= high, but got "
+            f"low={low} and high={high}."
+        )
 
 
 def check_key(owner: Any, key: Any, sample_shape: Any = ()) -> None:

@@ -124,6 +124,30 @@ def test_discrete_quantiles_invert_the_cdf(x64):
     assert np.isnan(ends[2])
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        dist.Uniform,
+        dist.DiscreteUniform,
+        dist.LogUniform,
+        lambda low, high: dist.DoublyTruncatedPowerLaw(-1.5, low, high),
+        lambda low, high: dist.TruncatedNormal(0.0, 1.0, low=low, high=high),
+        lambda low, high: dist.TruncatedGamma(2.0, 1.0, low=low, high=high),
+    ],
+)
+def test_ends_in_the_wrong_order_are_errors(make):
+    with pytest.raises(
+        ValueError, match=r"got invalid low and high parameters: expected low <=? high, but got low=.*3"
+    ):
+        make(np.array([1, 3]), np.array([2, 1]))
+    jax.eval_shape(make, np.array([1, 3]), np.array([2, 1]))  # traced: no verdict
+
+
+def test_parameters_that_are_no_numbers_are_named():
+    with pytest.raises(TypeError, match=r"^Exponential distribution got invalid rate parameter: .* but got 'one'"):
+        dist.Exponential("one")
+
+
 def test_sparse_poisson_agrees_with_the_dense_one(precision):
     rate, counts = np.array([[0.5, 2.0, 3.0], [1.0, 4.0, 0.1]], precision), np.array([0, 3, 0])
     dense, sparse = dist.Poisson(rate), dist.Poisson(rate, is_sparse=True)

@@ -369,6 +369,19 @@ def test_invalid_parameters_are_errors(case: Case) -> None:
         jax.eval_shape(lambda bad, name=name: case.build(good | {name: bad}).mask(True), bad)  # traced: no verdict
 
 
+def test_parameters_that_are_no_numbers_or_do_not_broadcast_are_errors(case: Case) -> None:
+    good = case.arrays("float32")
+    for name, value in good.items():
+        constraint = type(case.example).arg_constraints.get(name)
+        if constraint is None or constraints.is_dependent(constraint):
+            continue
+        with pytest.raises((TypeError, ValueError)):  # a promotion of shapes may fail before parameters are named
+            case.build(good | {name: "one"}, validate_args=True)
+        if len(good) > 1:
+            with pytest.raises(ValueError, match=r"\(7"):
+                case.build(good | {name: np.repeat(value[:1], 7, 0)}, validate_args=True)
+
+
 def test_validation_adds_nothing_to_a_program(case: Case) -> None:
     def program(validate: bool) -> str:
         return str(

@@ -38,7 +38,9 @@ def test_differences_of_exponentials(x64: None) -> None:
     assert special.logdiffexp(1.0, 1.0) == -inf
     assert special.logdiffexp(-inf, -inf) == -inf
     assert special.logdiffexp(1.5, -inf) == 1.5
+    assert special.logdiffexp(inf, 1.5) == inf
     assert np.isnan(special.logdiffexp(1.0, 2.0))
+    assert np.isnan(special.logdiffexp(inf, inf))  # any number is a difference of infinities
 
 
 def test_clamped_probabilities_are_inside(precision: np.dtype) -> None:

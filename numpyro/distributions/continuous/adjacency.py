@@ -95,7 +95,8 @@ def solve_by_edges(adjacency: Adjacency, target: Array, correlation: Array) -> A
         return degrees * x - correlation * jnp.zeros_like(x).at[entries.row].add(weights * x[entries.col])
 
     tolerance = 4 * float(jnp.finfo(target.dtype).eps)
-    return jax.scipy.sparse.linalg.cg(multiply, target, tol=tolerance, M=lambda x: x / degrees)[0]
+    solution: Array = jax.scipy.sparse.linalg.cg(multiply, target, tol=tolerance, M=lambda x: x / degrees)[0]
+    return solution
 
 
 def as_sparse(matrix: Any) -> Any:

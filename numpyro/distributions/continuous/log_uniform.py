@@ -13,7 +13,7 @@ from numpyro._typing import Array, ArrayLike, Key, Shape
 from numpyro.distributions import constraints
 from numpyro.distributions._maths import broadcast_to, where_inside
 from numpyro.distributions._shapes import promote_shapes
-from numpyro.distributions._validation import validate_sample
+from numpyro.distributions._validation import check_order, validate_sample
 from numpyro.distributions.continuous.uniform import Uniform
 from numpyro.distributions.distribution import TransformedDistribution
 from numpyro.distributions.transforms import ExpTransform
@@ -39,6 +39,10 @@ class LogUniform(TransformedDistribution):
         self.low, self.high = promote_shapes(low, high)
         base = Uniform(_log(self.low), _log(self.high), validate_args=False)
         super().__init__(base, ExpTransform(), validate_args=validate_args)
+
+    def validate_args(self, strict: bool = True) -> None:
+        super().validate_args(strict)
+        check_order(self, self.low, self.high)
 
     @constraints.dependent_property(is_discrete=False, event_dim=0)
     def support(self) -> constraints.Constraint:  # type: ignore[override]

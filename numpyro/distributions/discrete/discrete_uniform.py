@@ -10,7 +10,7 @@ from numpyro._typing import Array, ArrayLike, Key, Shape
 from numpyro.distributions import constraints
 from numpyro.distributions._maths import broadcast_to, where_inside
 from numpyro.distributions._shapes import promote_shapes
-from numpyro.distributions._validation import check_key, concrete, validate_sample
+from numpyro.distributions._validation import check_key, check_order, concrete, validate_sample
 from numpyro.distributions.discrete.support import static_bound
 from numpyro.distributions.distribution import Distribution
 
@@ -38,6 +38,10 @@ class DiscreteUniform(Distribution):
         self.low, self.high = promote_shapes(low, high)
         batch_shape = lax.broadcast_shapes(jnp.shape(low), jnp.shape(high))
         super().__init__(batch_shape=batch_shape, validate_args=validate_args)
+
+    def validate_args(self, strict: bool = True) -> None:
+        super().validate_args(strict)
+        check_order(self, self.low, self.high)
 
     @constraints.dependent_property(is_discrete=True, event_dim=0)
     def support(self) -> constraints.Constraint:
