@@ -11,6 +11,7 @@ import importlib
 import pkgutil
 from types import ModuleType
 
+from numpyro._util.xla_flags import set_xla_flags
 from numpyro.distributions.distribution import enable_validation, validation_enabled
 from numpyro.primitives import (
     deterministic,
@@ -27,6 +28,8 @@ from numpyro.primitives import (
 from numpyro.util import enable_x64, set_host_device_count, set_platform
 
 __version__ = "1.0.0"
+
+set_xla_flags()
 
 __all__ = [
     "__version__",

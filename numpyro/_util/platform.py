@@ -41,7 +41,7 @@ def set_platform(platform: str | None = None) -> None:
         platform = os.environ.get("JAX_PLATFORMS") or _deprecated_platform_name() or "cpu"
     elif platform not in _PLATFORMS:
         raise UsageError(f"Invalid platform {platform!r}. Valid platforms are: {', '.join(_PLATFORMS)}.")
-    if _backends_are_up():
+    if backends_are_up():
         wanted = {name.lower() for name in platform.split(",")}
         wanted |= {"gpu"} if wanted & {"cuda", "rocm"} else set()
         current = jax.default_backend()
@@ -63,7 +63,7 @@ def set_host_device_count(n: int) -> None:
     count = n if isinstance(n, str) else str(n)
     if isinstance(n, bool) or not re.fullmatch(r"[1-9]\d*", count):
         raise UsageError(f"set_host_device_count expects a positive integer, got {n!r}.")
-    if _backends_are_up():
+    if backends_are_up():
         try:
             current = jax.local_device_count("cpu")
         except RuntimeError:  # the CPU is not among the platforms that the process started with
@@ -93,7 +93,7 @@ def _deprecated_platform_name() -> str | None:
     return platform
 
 
-def _backends_are_up() -> bool:
+def backends_are_up() -> bool:
     """Tell whether JAX has chosen its devices; from then on it refuses to change the number of CPU devices."""
     if not hasattr(jax.config, "jax_num_cpu_devices"):
         return False

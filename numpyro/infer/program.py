@@ -137,11 +137,28 @@ class Program:
         leaves = jax.core.eval_jaxpr(self._jaxpr, consts, *jax.tree.leaves(args))
         return jax.tree.unflatten(self._out_structure, leaves)
 
+    def largest_product(self) -> int:
+        """The entries of the largest operand of a matrix product or convolution in the program; 0 without any."""
+        return _largest_product(self._jaxpr)
+
     def without_consts(self) -> Program:
         """The same program without its captured arrays, so that keeping it keeps none of them alive."""
         bare = object.__new__(Program)
         bare.__dict__.update(self.__dict__, consts=())
         return bare
+
+
+_JAXPRS = (jex_core.ClosedJaxpr, jex_core.Jaxpr)
+
+
+def _largest_product(jaxpr: Any) -> int:
+    sizes = [0]
+    for equation in jaxpr.eqns:
+        if equation.primitive.name in ("dot_general", "conv_general_dilated"):
+            sizes += [atom.aval.size for atom in equation.invars]
+        inner = jax.tree.leaves(list(equation.params.values()), is_leaf=lambda value: isinstance(value, _JAXPRS))
+        sizes += [_largest_product(getattr(value, "jaxpr", value)) for value in inner if isinstance(value, _JAXPRS)]
+    return max(sizes)
 
 
 def is_traced(tree: PyTree) -> bool:

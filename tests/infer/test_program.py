@@ -222,3 +222,17 @@ def test_a_failed_build_leaves_nothing_behind():
         cache.get("a", lambda: 1 // 0)
     assert len(cache) == 0
     assert cache.get("a", lambda: 1) == 1
+
+
+def test_the_largest_product_is_found_inside_loops_and_branches():
+    matrix = np.ones((4, 3), np.float32)
+    assert Program(lambda x: jnp.sum(x * x), X).largest_product() == 0
+    assert Program(lambda x: matrix @ x, X).largest_product() == 12
+
+    def nested(x):
+        def body(i, y):
+            return lax.cond(i > 0, lambda y: (matrix @ y)[:3], lambda y: y, y)
+
+        return jax.jit(lambda y: lax.fori_loop(0, 2, body, y))(x)
+
+    assert Program(nested, X).largest_product() == 12

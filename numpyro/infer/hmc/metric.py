@@ -21,6 +21,7 @@ from jax.scipy.linalg import solve_triangular
 from numpyro._typing import Array, PyTree
 from numpyro.infer.adaptation import LowRankMatrix
 from numpyro.infer.model.layout import Layout
+from numpyro.ops.summation import pairwise_sum
 
 
 class MassMatrix(NamedTuple):
@@ -68,7 +69,7 @@ class DiagonalMetric:
         return mass.inverse * r
 
     def kinetic_energy(self, mass: MassMatrix, r: Array) -> Array:
-        return 0.5 * jnp.sum(mass.inverse * r * r)
+        return 0.5 * pairwise_sum(mass.inverse * r * r)
 
     def mass_matrix(self, inverse: PyTree) -> MassMatrix:
         sqrt_inv = jnp.sqrt(inverse)

@@ -26,13 +26,31 @@ from jax import lax
 from numpyro._typing import Array
 from numpyro.infer.hmc.integrator import PhasePoint, PotentialAndGrad, leapfrog
 from numpyro.infer.hmc.metric import MassMatrix, Metric
+from numpyro.infer.hmc.one_kernel import in_one_kernel
 from numpyro.infer.hmc.random_bits import counter_uniform
 from numpyro.infer.hmc.trajectory import MAX_DELTA_ENERGY, Transition, energy_change
+from numpyro.ops.summation import pairwise_sum
 
 T = TypeVar("T")
 
 
-class _Proposal(NamedTuple):
+class Course(NamedTuple):
+    """What stays the same while a trajectory is built.
+
+    - **mass**, **step_size** - of the integrator.
+    - **max_depth** - the trajectory has at most ``2**max_depth`` points.
+    - **seed** - the seed words of the transition's uniform numbers.
+    - **energy** - the Hamiltonian at the start.
+    """
+
+    mass: MassMatrix
+    step_size: Array
+    max_depth: Array
+    seed: Array
+    energy: Array
+
+
+class Proposal(NamedTuple):
     """A point drawn from the leaves seen so far, and the log of their total weight."""
 
     z: Array
@@ -42,40 +60,38 @@ class _Proposal(NamedTuple):
     log_weight: Array
 
 
-class _Subtree(NamedTuple):
-    """The state of building one subtree: the last leaf, what was drawn, and the checkpoints."""
+class Checkpoints(NamedTuple):
+    """Momenta of even leaves, and sums of momenta up to them, by row."""
+
+    r: Array
+    r_sum: Array
+
+
+class Subtree(NamedTuple):
+    """The state of building one subtree: the last leaf, what was drawn, the totals, and the checkpoints."""
 
     leaf: Array
     point: PhasePoint
-    proposal: _Proposal
+    proposal: Proposal
     r_sum: Array
     sum_accept: Array
     turning: Array
     diverging: Array
-    checkpoint_r: Array
-    checkpoint_sum: Array
+    checkpoints: Checkpoints
 
 
-class _Tree(NamedTuple):
+class Tree(NamedTuple):
     """The state of doubling: both ends, what was drawn, and the totals over all leaves."""
 
     depth: Array
     left: PhasePoint
     right: PhasePoint
-    proposal: _Proposal
+    proposal: Proposal
     r_sum: Array
     sum_accept: Array
     num_steps: Array
     turning: Array
     diverging: Array
-    checkpoint_r: Array
-    checkpoint_sum: Array
-
-
-def is_turning(metric: Metric, mass: MassMatrix, r_first: Array, r_last: Array, r_sum: Array) -> Array:
-    """Whether a stretch with these end momenta and sum of momenta has turned back (see the module's docstring)."""
-    velocity = metric.velocity(mass, r_sum - 0.5 * (r_first + r_last))
-    return (jnp.dot(r_first, velocity) <= 0) | (jnp.dot(r_last, velocity) <= 0)
 
 
 def nuts_trajectory(
@@ -87,123 +103,161 @@ def nuts_trajectory(
     max_depth: Array,
     num_checkpoints: int,
     seed: Array,
+    one: Array | None = None,
 ) -> Transition:
     """Build a trajectory from ``start`` and draw the next state from it.
 
     :param max_depth: the trajectory has at most ``2**max_depth`` points; a run-time value.
     :param num_checkpoints: the largest ``max_depth``, which sizes the checkpoints.
     :param seed: the seed words of the transition's uniform numbers.
+    :param one: see :func:`~numpyro.infer.hmc.one_kernel.in_one_kernel`.
     """
-    dtype = np.dtype(start.z.dtype)
-    initial_energy = start.potential + metric.kinetic_energy(mass, start.r)
+    course = Course(mass, step_size, max_depth, seed, start.potential + metric.kinetic_energy(mass, start.r))
 
-    def next_leaf(tree: _Subtree, signed_step: Array, counter: Array) -> _Subtree:
-        point = leapfrog(potential_and_grad, metric, mass, tree.point, signed_step)
-        energy = point.potential + metric.kinetic_energy(mass, point.r)
-        delta = energy_change(energy, initial_energy)
-        log_weight = jnp.logaddexp(tree.proposal.log_weight, -delta)
-        take = jnp.log(counter_uniform(seed, counter, dtype)) < -delta - log_weight
-        leaf = _Proposal(point.z, point.potential, point.grad, energy, log_weight)
-        proposal = _select(take, leaf, tree.proposal)._replace(log_weight=log_weight)
+    def grow(subtree: Subtree, step: Array, depth: Array) -> Subtree:
+        point = leapfrog(potential_and_grad, metric, mass, subtree.point, step)
+        return in_one_kernel(lambda *args: add_leaf(metric, *args), subtree, one, course, point, depth)
 
-        r_sum = tree.r_sum + point.r
-        even = (tree.leaf & 1) == 0
-        # Odd leaves are never compared with: they go to a spare row, so that storing needs no branch.
-        row = jnp.where(even, lax.population_count(tree.leaf), num_checkpoints)
-        checkpoint_r = lax.dynamic_update_index_in_dim(tree.checkpoint_r, point.r, row, 0)
-        checkpoint_sum = lax.dynamic_update_index_in_dim(tree.checkpoint_sum, r_sum, row, 0)
-        turning = _completes_a_turn(metric, mass, tree.leaf, point.r, r_sum, checkpoint_r, checkpoint_sum)
-        return _Subtree(
-            tree.leaf + 1,
-            point,
-            proposal,
-            r_sum,
-            tree.sum_accept + jnp.minimum(1.0, jnp.exp(-delta)),
-            turning,
-            delta > MAX_DELTA_ENERGY,
-            checkpoint_r,
-            checkpoint_sum,
-        )
-
-    def double(tree: _Tree) -> _Tree:
-        # Counters: a doubling of depth d has leaves 2^d .. 2^(d+1) - 1; two more, above all leaves, are its own.
-        forwards = counter_uniform(seed, -2 * tree.depth - 1, dtype) < 0.5
-        signed_step = jnp.where(forwards, step_size, -step_size)
-        end = _select(forwards, tree.right, tree.left)
-        size = jnp.left_shift(1, tree.depth)
-        empty = tree.proposal._replace(log_weight=jnp.full_like(tree.proposal.log_weight, -jnp.inf))
-        subtree = _Subtree(
-            jnp.zeros_like(tree.depth),
-            end,
-            empty,
-            jnp.zeros_like(start.r),
-            jnp.zeros_like(initial_energy),
-            jnp.array(False),
-            jnp.array(False),
-            tree.checkpoint_r,
-            tree.checkpoint_sum,
-        )
+    def double(carry: tuple[Tree, Checkpoints]) -> tuple[Tree, Checkpoints]:
+        tree, checkpoints = carry
+        step = signed_step(course, tree.depth)
         subtree = lax.while_loop(
-            lambda s: (s.leaf < size) & ~s.turning & ~s.diverging,
-            lambda s: next_leaf(s, signed_step, size + s.leaf),
-            subtree,
+            lambda subtree: ~is_complete(subtree, tree.depth),
+            lambda subtree: grow(subtree, step, tree.depth),
+            begin_subtree(course, tree, checkpoints),
         )
-        complete = ~subtree.turning & ~subtree.diverging
-        # Biased progressive sampling: prefer the new half, which lies further away (Betancourt 2017, A.3.2).
-        log_ratio = subtree.proposal.log_weight - tree.proposal.log_weight
-        take = complete & (jnp.log(counter_uniform(seed, -2 * tree.depth - 2, dtype)) < log_ratio)
-        log_weight = jnp.logaddexp(tree.proposal.log_weight, subtree.proposal.log_weight)
-        left, right = _select(forwards, tree.left, subtree.point), _select(forwards, subtree.point, tree.right)
-        r_sum = tree.r_sum + subtree.r_sum
-        return _Tree(
-            tree.depth + 1,
-            left,
-            right,
-            _select(take, subtree.proposal, tree.proposal)._replace(log_weight=log_weight),
-            r_sum,
-            tree.sum_accept + subtree.sum_accept,
-            tree.num_steps + subtree.leaf,
-            subtree.turning | is_turning(metric, mass, left.r, right.r, r_sum),
-            subtree.diverging,
-            subtree.checkpoint_r,
-            subtree.checkpoint_sum,
-        )
+        return in_one_kernel(lambda *args: merge(metric, *args), tree, one, course, subtree), subtree.checkpoints
 
-    zero = jnp.zeros_like(initial_energy)
-    checkpoints = jnp.zeros((num_checkpoints + 1, start.r.shape[0]), start.r.dtype)
-    none = jnp.zeros((), jnp.int32)
-    tree = lax.while_loop(
-        lambda t: (t.depth < max_depth) & ~t.turning & ~t.diverging,
+    tree, _ = lax.while_loop(
+        lambda carry: ~has_ended(course, carry[0]),
         double,
-        _Tree(
-            none,
-            start,
-            start,
-            _Proposal(start.z, start.potential, start.grad, initial_energy, zero),
-            start.r,
-            zero,
-            none,
-            jnp.array(False),
-            jnp.array(False),
-            checkpoints,
-            checkpoints,
-        ),
+        (begin_tree(course, start), no_checkpoints(start.r, num_checkpoints)),
     )
-    accept_prob = tree.sum_accept / jnp.maximum(tree.num_steps, 1)
+    return transition_of(tree)
+
+
+def begin_tree(course: Course, start: PhasePoint) -> Tree:
+    """A trajectory of one point."""
+    zero, none = jnp.zeros_like(course.energy), jnp.zeros((), jnp.int32)
+    proposal = Proposal(start.z, start.potential, start.grad, course.energy, zero)
+    return Tree(none, start, start, proposal, start.r, zero, none, jnp.array(False), jnp.array(False))
+
+
+def no_checkpoints(r: Array, rows: int) -> Checkpoints:
+    """Checkpoints for trees of so many doublings; one spare row for what is never compared with."""
+    zeros = jnp.zeros((rows + 1, r.shape[0]), r.dtype)
+    return Checkpoints(zeros, zeros)
+
+
+def has_ended(course: Course, tree: Tree) -> Array:
+    """Whether a tree is not to be doubled any more."""
+    return (tree.depth >= course.max_depth) | tree.turning | tree.diverging
+
+
+def is_complete(subtree: Subtree, depth: Array) -> Array:
+    """Whether a subtree of ``2**depth`` leaves gets no more leaves: it is full, or ends before its time."""
+    return (subtree.leaf >= jnp.left_shift(1, depth)) | subtree.turning | subtree.diverging
+
+
+def signed_step(course: Course, depth: Array) -> Array:
+    """The step size of the doubling at ``depth``: negative where it goes backwards."""
+    return jnp.where(_forwards(course, depth), course.step_size, -course.step_size)
+
+
+def _forwards(course: Course, depth: Array) -> Array:
+    # Counters: a doubling of depth d has leaves 2^d .. 2^(d+1) - 1; two more, below all leaves, are its own.
+    return counter_uniform(course.seed, -2 * depth - 1, np.dtype(course.energy.dtype)) < 0.5
+
+
+def begin_subtree(course: Course, tree: Tree, checkpoints: Checkpoints) -> Subtree:
+    """A subtree without leaves at the end of the tree where the next doubling goes on."""
+    return Subtree(
+        jnp.zeros_like(tree.depth),
+        _select(_forwards(course, tree.depth), tree.right, tree.left),
+        tree.proposal._replace(log_weight=jnp.full_like(course.energy, -jnp.inf)),
+        jnp.zeros_like(tree.r_sum),
+        jnp.zeros_like(course.energy),
+        jnp.array(False),
+        jnp.array(False),
+        checkpoints,
+    )
+
+
+def add_leaf(metric: Metric, subtree: Subtree, course: Course, point: PhasePoint, depth: Array) -> Subtree:
+    """The subtree with one leaf more."""
+    energy = point.potential + metric.kinetic_energy(course.mass, point.r)
+    delta = energy_change(energy, course.energy)
+    log_weight = jnp.logaddexp(subtree.proposal.log_weight, -delta)
+    counter = jnp.left_shift(1, depth) + subtree.leaf
+    take = jnp.log(counter_uniform(course.seed, counter, np.dtype(energy.dtype))) < -delta - log_weight
+    leaf = Proposal(point.z, point.potential, point.grad, energy, log_weight)
+    proposal = _select(take, leaf, subtree.proposal)._replace(log_weight=log_weight)
+
+    r_sum = subtree.r_sum + point.r
+    checkpoints = _store(subtree.checkpoints, subtree.leaf, point.r, r_sum)
+    return Subtree(
+        subtree.leaf + 1,
+        point,
+        proposal,
+        r_sum,
+        subtree.sum_accept + jnp.minimum(1.0, jnp.exp(-delta)),
+        _completes_a_turn(metric, course.mass, subtree.leaf, point.r, r_sum, checkpoints),
+        delta > MAX_DELTA_ENERGY,
+        checkpoints,
+    )
+
+
+def merge(metric: Metric, tree: Tree, course: Course, subtree: Subtree) -> Tree:
+    """The tree with a subtree that is complete."""
+    whole = ~subtree.turning & ~subtree.diverging
+    # Biased progressive sampling: prefer the new half, which lies further away (Betancourt 2017, A.3.2).
+    log_ratio = subtree.proposal.log_weight - tree.proposal.log_weight
+    uniform = counter_uniform(course.seed, -2 * tree.depth - 2, np.dtype(course.energy.dtype))
+    take = whole & (jnp.log(uniform) < log_ratio)
+    log_weight = jnp.logaddexp(tree.proposal.log_weight, subtree.proposal.log_weight)
+    forwards = _forwards(course, tree.depth)
+    left, right = _select(forwards, tree.left, subtree.point), _select(forwards, subtree.point, tree.right)
+    r_sum = tree.r_sum + subtree.r_sum
+    return Tree(
+        tree.depth + 1,
+        left,
+        right,
+        _select(take, subtree.proposal, tree.proposal)._replace(log_weight=log_weight),
+        r_sum,
+        tree.sum_accept + subtree.sum_accept,
+        tree.num_steps + subtree.leaf,
+        subtree.turning | is_turning(metric, course.mass, left.r, right.r, r_sum),
+        subtree.diverging,
+    )
+
+
+def transition_of(tree: Tree) -> Transition:
+    """What the chain sees of a tree that has ended."""
     proposal = tree.proposal
+    accept_prob = tree.sum_accept / jnp.maximum(tree.num_steps, 1)
     return Transition(
         proposal.z, proposal.potential, proposal.grad, proposal.energy, tree.num_steps, accept_prob, tree.diverging
     )
 
 
+def is_turning(metric: Metric, mass: MassMatrix, r_first: Array, r_last: Array, r_sum: Array) -> Array:
+    """Whether a stretch with these end momenta and sum of momenta has turned back (see the module's docstring)."""
+    velocity = metric.velocity(mass, r_sum - 0.5 * (r_first + r_last))
+    return (pairwise_sum(r_first * velocity) <= 0) | (pairwise_sum(r_last * velocity) <= 0)
+
+
+def _store(checkpoints: Checkpoints, leaf: Array, r: Array, r_sum: Array) -> Checkpoints:
+    """Odd leaves are never compared with: they go to the spare row, so that storing needs no branch."""
+    spare = checkpoints.r.shape[0] - 1
+    row = jnp.where((leaf & 1) == 0, lax.population_count(leaf), spare)
+    return Checkpoints(
+        lax.dynamic_update_index_in_dim(checkpoints.r, r, row, 0),
+        lax.dynamic_update_index_in_dim(checkpoints.r_sum, r_sum, row, 0),
+    )
+
+
 def _completes_a_turn(
-    metric: Metric,
-    mass: MassMatrix,
-    leaf: Array,
-    r: Array,
-    r_sum: Array,
-    checkpoint_r: Array,
-    checkpoint_sum: Array,
+    metric: Metric, mass: MassMatrix, leaf: Array, r: Array, r_sum: Array, checkpoints: Checkpoints
 ) -> Array:
     """Whether any balanced subtree that ends at ``leaf`` has turned."""
     trailing_ones = lax.population_count(leaf ^ (leaf + 1)) - 1
@@ -212,8 +266,8 @@ def _completes_a_turn(
 
     def check(state: tuple[Array, Array]) -> tuple[Array, Array]:
         row, _ = state
-        r_first = lax.dynamic_index_in_dim(checkpoint_r, row, 0, keepdims=False)
-        sum_first = lax.dynamic_index_in_dim(checkpoint_sum, row, 0, keepdims=False)
+        r_first = lax.dynamic_index_in_dim(checkpoints.r, row, 0, keepdims=False)
+        sum_first = lax.dynamic_index_in_dim(checkpoints.r_sum, row, 0, keepdims=False)
         return row - 1, is_turning(metric, mass, r_first, r, r_sum - sum_first + r_first)
 
     _, turning = lax.while_loop(

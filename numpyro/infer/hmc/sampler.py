@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from numpyro._typing import Array, Key, PyTree
+from numpyro.infer.hmc.one_kernel import LARGE_PRODUCT, apart_from_kernels
 from numpyro.infer.hmc.state import HMCState
 from numpyro.infer.hmc.transition import HMCAlgorithm, Tuning
 from numpyro.infer.mcmc.sampler import Sampler, record
@@ -70,6 +71,7 @@ class HMCSampler(Sampler):
             return value_and_gradient(lambda z: target.potential(data, layout.unravel(z)), forward_mode)(flat)
 
         self._potential = Program(potential_and_grad, data, flat)
+        self._has_large_product = self._potential.largest_product() >= LARGE_PRODUCT
         self._draw = None
         draw = target.draw_initial
         if draw is not None:
@@ -89,7 +91,11 @@ class HMCSampler(Sampler):
         self.data = Data(tuning, self._potential.consts, draw_consts, self._postprocess.consts, target.data)
 
     def potential_and_grad(self, data: Data) -> Callable[[Array], tuple[Array, Array]]:
-        return lambda flat: self._potential(data.potential, data.model, flat)
+        def evaluate(flat: Array) -> tuple[Array, Array]:
+            potential, grad = self._potential(data.potential, data.model, flat)
+            return apart_from_kernels(potential) if self._has_large_product else potential, grad
+
+        return evaluate
 
     def init(self, data: Data, rng_key: Key, init_params: PyTree) -> HMCState:
         init_key, state_key = jax.random.split(rng_key)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from numpyro._typing import Array, Key, PyTree
 from numpyro.infer.chain_axis import update_where
@@ -27,6 +28,7 @@ class Tuning(NamedTuple):
     """Run-time settings.
 
     ``num_steps`` is ``None`` where the length decides; ``max_tree_depth`` has one depth for warm-up and one for later.
+    ``one`` is the number 1, see :func:`~numpyro.infer.hmc.one_kernel.in_one_kernel`.
     """
 
     step_size: Any
@@ -36,6 +38,7 @@ class Tuning(NamedTuple):
     num_steps: Any
     max_tree_depth: tuple[Any, Any]
     schedule: Schedule
+    one: Any = np.int32(1)
 
 
 @dataclass(frozen=True)
@@ -139,7 +142,7 @@ class HMCAlgorithm:
         if self.num_checkpoints is not None:
             depth = jnp.where(in_warmup, *tuning.max_tree_depth).astype(jnp.int32)
             return nuts_trajectory(
-                potential_and_grad, self.metric, mass, start, step_size, depth, self.num_checkpoints, seed
+                potential_and_grad, self.metric, mass, start, step_size, depth, self.num_checkpoints, seed, tuning.one
             )
         if tuning.num_steps is not None or state.trajectory_length is None:
             num_steps = jnp.asarray(tuning.num_steps, jnp.int32)

@@ -9,7 +9,7 @@ import pytest
 
 from numpyro.infer.hmc.integrator import PhasePoint
 from numpyro.infer.hmc.metric import DenseMetric, DiagonalMetric
-from numpyro.infer.hmc.nuts import _completes_a_turn, is_turning, nuts_trajectory
+from numpyro.infer.hmc.nuts import Checkpoints, _completes_a_turn, is_turning, nuts_trajectory
 from numpyro.infer.hmc.random_bits import counter_uniform, seed_words
 
 INVERSE = np.array([[1.5, 0.4], [0.4, 0.6]])
@@ -35,7 +35,8 @@ def turns_by_checkpoints(momenta, depth):
         r_sum = r_sum + r
         row = jnp.where(leaf % 2 == 0, jax.lax.population_count(leaf), depth)
         rows_r, rows_sum = rows_r.at[row].set(r), rows_sum.at[row].set(r_sum)
-        return (r_sum, rows_r, rows_sum), _completes_a_turn(metric, mass, leaf, r, r_sum, rows_r, rows_sum)
+        checkpoints = Checkpoints(rows_r, rows_sum)
+        return (r_sum, *checkpoints), _completes_a_turn(metric, mass, leaf, r, r_sum, checkpoints)
 
     rows = jnp.full((depth + 1, 2), jnp.nan, momenta.dtype)
     return jax.lax.scan(visit, (jnp.zeros(2, momenta.dtype), rows, rows), jnp.arange(2**depth))[1]
