@@ -194,6 +194,16 @@ def test_binomial_sampling_terminates(n: int, p: float) -> None:
         assert abs(draws.mean() - mean) <= 5 * error + 1e-6 * n
 
 
+def test_binomial_sampling_terminates_when_mapped() -> None:
+    n = np.array([0, 1, 7, 10**9, 2**31 - 1])
+    p = np.float32([0.0, 1e-30, 0.3, 1.0, np.nan, -0.5, 1.5, np.inf])
+    draw = jax.vmap(jax.vmap(lambda n, p, key: dist.Binomial(n, p).sample(key, (3,)), (None, 0, 0)), (0, None, 0))
+    draws = np.asarray(jax.jit(draw)(n, p, jax.random.split(KEY, (len(n), len(p)))), float)
+    assert ((draws >= 0) & (draws <= n[:, None, None])).all()
+    assert (draws[:, 0] == 0).all()
+    np.testing.assert_allclose(draws[:, 3], np.broadcast_to(n[:, None], (len(n), 3)), rtol=1e-6)
+
+
 def test_enumeration_of_a_discrete_uniform_with_a_batch() -> None:
     d = dist.DiscreteUniform(np.array([[0], [5]]), np.array([[2], [7]])).expand((2, 3))
     values = d.enumerate_support()

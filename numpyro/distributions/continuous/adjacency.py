@@ -92,11 +92,11 @@ def solve_by_edges(adjacency: Adjacency, target: Array, correlation: Array) -> A
     degrees, weights = (np.asarray(x, target.dtype) for x in (adjacency.degrees, entries.data))
 
     def multiply(x: Array) -> Array:
-        return degrees * x - correlation * jnp.zeros_like(x).at[entries.row].add(weights * x[entries.col])
+        neighbours = jnp.zeros_like(x).at[entries.row].add(weights * x[entries.col])
+        return x * degrees - correlation * neighbours
 
     tolerance = 4 * float(jnp.finfo(target.dtype).eps)
-    solution: Array = jax.scipy.sparse.linalg.cg(multiply, target, tol=tolerance, M=lambda x: x / degrees)[0]
-    return solution
+    return jax.scipy.sparse.linalg.cg(multiply, target, tol=tolerance, M=lambda x: x / degrees)[0]
 
 
 def as_sparse(matrix: Any) -> Any:
