@@ -14,8 +14,6 @@ import scipy.stats as st
 
 import numpyro.distributions as dist
 
-pytestmark = pytest.mark.slow
-
 # both orders of magnitude far apart, one mode and two, and the border between them
 CONCENTRATIONS = [
     (2.0, 3.0, 0.5),
@@ -66,6 +64,7 @@ def test_sine_model_gradients(parameters: tuple[float, float, float], x64: None)
         np.testing.assert_allclose(slope, (log_prob(up) - log_prob(down)) / (2 * step), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_sine_model_draws() -> None:
     """Each pair of angles through the distribution function of its marginal, in fixed draws; p-values above 1e-4."""
     parameters = np.array(CONCENTRATIONS)
@@ -85,6 +84,7 @@ def test_sine_model_draws() -> None:
         assert abs(np.mean(sines) - d._derivatives()[2][i]) < 5 * error
 
 
+@pytest.mark.slow
 def test_sine_model_modes() -> None:
     d = dist.SineBivariateVonMises(0.3, -1.0, *np.array(CONCENTRATIONS).T.astype(np.float32))
     draws = d.sample(jax.random.key(0), (500,))

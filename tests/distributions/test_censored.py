@@ -15,8 +15,6 @@ import numpyro.distributions as dist
 from numpyro.distributions._interval_mass import log_interval_mass
 from tests.helpers.distributions import precision
 
-pytestmark = pytest.mark.slow
-
 NORMAL = dist.Normal(0.0, 1.0)
 BASES = [
     (dist.Normal(0.3, 1.2), st.norm(0.3, 1.2)),

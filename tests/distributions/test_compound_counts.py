@@ -12,8 +12,6 @@ import scipy.stats as st
 
 import numpyro.distributions as dist
 
-pytestmark = pytest.mark.slow
-
 KEY = jax.random.key(0)
 
 # Ordered categories

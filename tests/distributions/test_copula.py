@@ -13,8 +13,6 @@ import scipy.stats as st
 import numpyro.distributions as dist
 from numpyro.distributions.batch_util import promote_batch_shape
 
-pytestmark = pytest.mark.slow
-
 R = np.array([[1.0, 0.5], [0.5, 1.0]])
 FACTOR = np.linalg.cholesky(R)
 

@@ -13,8 +13,6 @@ import numpyro.distributions as dist
 from numpyro.distributions.flows import BlockNeuralAutoregressiveTransform, InverseAutoregressiveTransform
 from numpyro.nn import AutoregressiveNN, BlockNeuralAutoregressiveNN
 
-pytestmark = pytest.mark.slow
-
 X = np.array([[0.3, -1.0, 0.2], [2.0, 0.5, -3.0]], np.float32)
 
 

@@ -14,8 +14,6 @@ import scipy.stats as st
 
 from numpyro.distributions import gof
 
-pytestmark = pytest.mark.slow
-
 
 def uniform_01(rng: Any, n: int) -> float:
     return gof.unif01_goodness_of_fit(rng.uniform(size=n))
