@@ -15,8 +15,6 @@ import numpyro.distributions as dist
 from numpyro.distributions import constraints
 from numpyro.distributions.batch_util import promote_batch_shape
 
-pytestmark = pytest.mark.slow
-
 WEIGHTS = np.array([0.3, 0.7])
 MIXING = dist.Categorical(WEIGHTS)
 
