@@ -173,7 +173,7 @@ def begin_subtree(course: Course, tree: Tree, checkpoints: Checkpoints) -> Subtr
     """A subtree without leaves at the end of the tree where the next doubling goes on."""
     return Subtree(
         jnp.zeros_like(tree.depth),
-        _select(_forwards(course, tree.depth), tree.right, tree.left),
+        select(_forwards(course, tree.depth), tree.right, tree.left),
         tree.proposal._replace(log_weight=jnp.full_like(course.energy, -jnp.inf)),
         jnp.zeros_like(tree.r_sum),
         jnp.zeros_like(course.energy),
@@ -191,7 +191,7 @@ def add_leaf(metric: Metric, subtree: Subtree, course: Course, point: PhasePoint
     counter = jnp.left_shift(1, depth) + subtree.leaf
     take = jnp.log(counter_uniform(course.seed, counter, np.dtype(energy.dtype))) < -delta - log_weight
     leaf = Proposal(point.z, point.potential, point.grad, energy, log_weight)
-    proposal = _select(take, leaf, subtree.proposal)._replace(log_weight=log_weight)
+    proposal = select(take, leaf, subtree.proposal)._replace(log_weight=log_weight)
 
     r_sum = subtree.r_sum + point.r
     checkpoints = _store(subtree.checkpoints, subtree.leaf, point.r, r_sum)
@@ -216,13 +216,13 @@ def merge(metric: Metric, tree: Tree, course: Course, subtree: Subtree) -> Tree:
     take = whole & (jnp.log(uniform) < log_ratio)
     log_weight = jnp.logaddexp(tree.proposal.log_weight, subtree.proposal.log_weight)
     forwards = _forwards(course, tree.depth)
-    left, right = _select(forwards, tree.left, subtree.point), _select(forwards, subtree.point, tree.right)
+    left, right = select(forwards, tree.left, subtree.point), select(forwards, subtree.point, tree.right)
     r_sum = tree.r_sum + subtree.r_sum
     return Tree(
         tree.depth + 1,
         left,
         right,
-        _select(take, subtree.proposal, tree.proposal)._replace(log_weight=log_weight),
+        select(take, subtree.proposal, tree.proposal)._replace(log_weight=log_weight),
         r_sum,
         tree.sum_accept + subtree.sum_accept,
         tree.num_steps + subtree.leaf,
@@ -276,6 +276,6 @@ def _completes_a_turn(
     return turning
 
 
-def _select(condition: Array, new: T, old: T) -> T:
+def select(condition: Array, new: T, old: T) -> T:
     """``new`` where the condition, a scalar, holds and ``old`` elsewhere, leaf by leaf."""
     return jax.tree.map(lambda a, b: jnp.where(condition, a, b), new, old)

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from numpyro._typing import Array, Key, PyTree
+from numpyro.infer.hmc.machine import NUTSMoves
 from numpyro.infer.hmc.one_kernel import LARGE_PRODUCT, apart_from_kernels
 from numpyro.infer.hmc.state import HMCState
 from numpyro.infer.hmc.transition import HMCAlgorithm, Tuning
@@ -117,6 +118,12 @@ class HMCSampler(Sampler):
 
     def step(self, data: Data, state: HMCState) -> HMCState:
         return self.algorithm.step(self.potential_and_grad(data), data.tuning, state)
+
+    def moves(self) -> NUTSMoves | None:
+        algorithm = self.algorithm
+        # Chains that learn from each other are to be at the same iteration.
+        apart = algorithm.num_checkpoints is not None and not algorithm.warmup.pooled
+        return NUTSMoves(algorithm, self.potential_and_grad) if apart else None
 
     def fields(self, state: HMCState, names: tuple[str, ...]) -> dict[str, PyTree]:
         return record(state, names)

@@ -41,6 +41,20 @@ class Tuning(NamedTuple):
     one: Any = np.int32(1)
 
 
+class Beginning(NamedTuple):
+    """What an iteration draws: the start and the seed of its trajectory, and the key of the next iteration."""
+
+    start: PhasePoint
+    seed: Array
+    rng_key: Key
+
+
+def mass_of(state: HMCState) -> MassMatrix:
+    """The mass matrix of a state."""
+    adapt = state.adapt_state
+    return MassMatrix(adapt.inverse_mass_matrix, adapt.mass_matrix_sqrt, adapt.mass_matrix_sqrt_inv)
+
+
 @dataclass(frozen=True)
 class HMCAlgorithm:
     """What makes the program of a kernel: compare equal, compile once.
@@ -95,18 +109,41 @@ class HMCAlgorithm:
 
     def step(self, potential_and_grad: PotentialAndGrad, tuning: Tuning, state: HMCState) -> HMCState:
         """One iteration."""
-        rng_key, momentum_key, seed_key = jax.random.split(state.rng_key, 3)
-        adapt, schedule = state.adapt_state, schedule_of(state.adapt_state)
-        mass = MassMatrix(adapt.inverse_mass_matrix, adapt.mass_matrix_sqrt, adapt.mass_matrix_sqrt_inv)
-        noise = jax.random.normal(momentum_key, state.z.shape, state.z.dtype)
-        start = PhasePoint(state.z, self.metric.momentum(mass, noise), state.potential_energy, state.z_grad)
-        in_warmup = state.i < schedule.num_warmup
-        transition = self._trajectory(potential_and_grad, tuning, mass, start, state, in_warmup, seed_words(seed_key))
+        beginning = self.begin(state)
+        transition = self._trajectory(potential_and_grad, tuning, state, beginning)
+        return self.finish(potential_and_grad, tuning, state, beginning.rng_key, transition)
 
+    def begin(self, state: HMCState) -> Beginning:
+        """Draw what an iteration draws."""
+        rng_key, momentum_key, seed_key = jax.random.split(state.rng_key, 3)
+        noise = jax.random.normal(momentum_key, state.z.shape, state.z.dtype)
+        momentum = self.metric.momentum(mass_of(state), noise)
+        start = PhasePoint(state.z, momentum, state.potential_energy, state.z_grad)
+        return Beginning(start, seed_words(seed_key), rng_key)
+
+    def finish(
+        self,
+        potential_and_grad: PotentialAndGrad,
+        tuning: Tuning,
+        state: HMCState,
+        rng_key: Key,
+        transition: Transition,
+        ended: Array | bool = True,
+    ) -> HMCState:
+        """The next state, after adaptation.
+
+        :param rng_key: the key of the next iteration.
+        :param ended: whether the trajectory has ended. The result means nothing where it has not, but chains that
+            advance together make decisions in common, and this one is then not asked.
+        """
+        adapt, schedule = state.adapt_state, schedule_of(state.adapt_state)
+        in_warmup = state.i < schedule.num_warmup
         target = jnp.asarray(tuning.target_accept_prob, adapt.step_size.dtype)
+        # No window ends at iteration -1.
+        at = jnp.where(ended, state.i, -1)
         adapt = update_where(
-            in_warmup,
-            lambda adapt: self.warmup.update(potential_and_grad, adapt, state.i, transition, target),
+            in_warmup & ended,
+            lambda adapt: self.warmup.update(potential_and_grad, adapt, at, transition, target),
             adapt,
         )
         i = state.i + 1
@@ -128,19 +165,22 @@ class HMCAlgorithm:
             rng_key=rng_key,
         )
 
+    def max_depth(self, tuning: Tuning, state: HMCState) -> Array:
+        """The greatest depth of the next tree."""
+        in_warmup = state.i < schedule_of(state.adapt_state).num_warmup
+        return jnp.where(in_warmup, *tuning.max_tree_depth).astype(jnp.int32)
+
     def _trajectory(
         self,
         potential_and_grad: PotentialAndGrad,
         tuning: Tuning,
-        mass: MassMatrix,
-        start: PhasePoint,
         state: HMCState,
-        in_warmup: Array,
-        seed: Array,
+        beginning: Beginning,
     ) -> Transition:
-        step_size = state.adapt_state.step_size
+        start, seed, _ = beginning
+        mass, step_size = mass_of(state), state.adapt_state.step_size
         if self.num_checkpoints is not None:
-            depth = jnp.where(in_warmup, *tuning.max_tree_depth).astype(jnp.int32)
+            depth = self.max_depth(tuning, state)
             return nuts_trajectory(
                 potential_and_grad, self.metric, mass, start, step_size, depth, self.num_checkpoints, seed, tuning.one
             )

@@ -8,6 +8,7 @@ moves, and an interrupt is seen. Draws do not depend on the length of chunks.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from enum import Enum
 from typing import Any, NamedTuple
@@ -19,14 +20,18 @@ from jax import lax
 from jax.sharding import Mesh, PartitionSpec
 
 from numpyro._typing import Array, Key, PyTree
-from numpyro.infer.chain_axis import CHAIN_AXIS
-from numpyro.infer.mcmc.sampler import Sampler
+from numpyro.infer.chain_axis import CHAIN_AXIS, any_chain
+from numpyro.infer.mcmc.sampler import Moves, Sampler
 from numpyro.infer.program import compiled_programs, jit
 
 BUFFER_BYTES = 1 << 20
 """About the size of the buffers of one chain's chunk."""
 MAX_ROWS = 256
 """The most draws that a chunk records."""
+PACE = "NUMPYRO_VECTORIZED_PACE"
+"""An environment variable: ``own`` lets each chain of ``chain_method="vectorized"`` go on to its next iteration as soon
+as it is done with one, which is the default on accelerators; ``common`` keeps them in step, which is the default on
+processors. The draws are the same up to rounding."""
 
 
 class Plan(NamedTuple):
@@ -88,9 +93,10 @@ def compile_programs(
     :param top_level: the run is not part of a trace.
     :param mesh: the devices that sharded chains are dealt out to.
     """
+    apart = chains in (Chains.BATCHED, Chains.SHARDED) and _chains_go_apart()
     return compiled_programs.get(
-        (sampler.key, fields, rows, chains, excluded, top_level, mesh),
-        lambda: _build(sampler.without_data(), fields, rows, chains, excluded, top_level, mesh),
+        (sampler.key, fields, rows, chains, excluded, top_level, mesh, apart),
+        lambda: _build(sampler.without_data(), fields, rows, chains, excluded, top_level, mesh, apart),
     )
 
 
@@ -102,6 +108,7 @@ def _build(
     excluded: frozenset[str],
     top_level: bool,
     mesh: Mesh | None,
+    apart: bool,
 ) -> Programs:
     def init(data: PyTree, rng_key: Key, chain: Any, init_params: PyTree) -> PyTree:
         """``chain`` is the chain's index, or ``None`` where ``rng_key`` is the chain's own."""
@@ -115,12 +122,21 @@ def _build(
     def chunk(data: PyTree, state: PyTree, plan: Plan) -> tuple[PyTree, PyTree]:
         return run_chunk(sampler, data, state, plan, fields, rows)
 
+    moves = sampler.moves() if apart else None
+
+    def batched_chunk(data: PyTree, state: PyTree, plan: Plan) -> tuple[PyTree, PyTree]:
+        if moves is None:
+            return chunk(data, state, plan)
+        return run_chunk_by_moves(sampler, moves, data, state, plan, fields, rows)
+
     def sharded_chunk(data: PyTree, state: PyTree, plan: Plan) -> tuple[PyTree, PyTree]:
         def of_one_device(data: PyTree, state: PyTree, plan: Plan) -> tuple[PyTree, PyTree]:
             # A processor takes its chains one after another; an accelerator is made for all at once.
             if jax.default_backend() == "cpu":
                 return lax.map(lambda state: chunk(data, state, plan), state)
-            return jax.vmap(chunk, (None, 0, None))(data, state, plan)
+            if moves is None:
+                return jax.vmap(chunk, (None, 0, None))(data, state, plan)
+            return jax.vmap(batched_chunk, (None, 0, None), axis_name=CHAIN_AXIS)(data, state, plan)
 
         over_chains = PartitionSpec(*mesh.axis_names) if mesh else PartitionSpec()
         specs = (PartitionSpec(), over_chains, PartitionSpec())
@@ -146,7 +162,11 @@ def _build(
 
     functions: dict[Chains, tuple[Callable, Callable, Callable]] = {
         Chains.SEPARATE: (init, chunk, finish),
-        Chains.BATCHED: (init_all, jax.vmap(chunk, (None, 0, None), axis_name=CHAIN_AXIS), jax.vmap(finish, (None, 0))),
+        Chains.BATCHED: (
+            init_all,
+            jax.vmap(batched_chunk, (None, 0, None), axis_name=CHAIN_AXIS),
+            jax.vmap(finish, (None, 0)),
+        ),
         Chains.SHARDED: (init_all, sharded_chunk, jax.vmap(finish, (None, 0))),
         Chains.ENSEMBLE: (init_all, ensemble_chunk, jax.vmap(finish, (None, 0))),
     }
@@ -180,6 +200,46 @@ def run_chunk(
     total = skip + kept * thinning
     _, packed, buffers = lax.while_loop(lambda carry: carry[0] < total, advance, (jnp.int32(0), packed, buffers))
     return sampler.unpack(packed), buffers
+
+
+def run_chunk_by_moves(
+    sampler: Sampler, moves: Moves, data: PyTree, state: PyTree, plan: Plan, fields: tuple[str, ...], rows: int
+) -> tuple[PyTree, PyTree]:
+    """:func:`run_chunk` for one of several chains that are mapped together, each of which goes at its own pace.
+
+    One round of the loop is one move of every chain; chains wait for each other only at the end of the chunk.
+    """
+    skip, kept, thinning = (jnp.asarray(entry, jnp.int32) for entry in plan)
+    packed = sampler.pack(state)
+    shapes = jax.eval_shape(lambda s: sampler.fields(sampler.unpack(s), fields), packed)
+    # The last row takes what is written while nothing is to be recorded.
+    buffers = jax.tree.map(lambda leaf: jnp.zeros((rows + 1, *leaf.shape), leaf.dtype), shapes)
+    total = skip + kept * thinning
+
+    def advance(carry: tuple) -> tuple:
+        count, packed, underway, buffers = carry
+        moving = count < total
+        underway = moves.choose(moving, moves.move(data, packed, underway), underway)
+        ended = moving & moves.has_ended(data, packed, underway)
+        finished = moves.finish(data, packed, underway, ended)
+        packed = jax.tree.map(lambda new, old: jnp.where(ended, new, old), finished, packed)
+        underway = moves.choose(ended, moves.restart(data, packed, underway), underway)
+        row = jnp.where(ended, jnp.maximum((count - skip) // thinning, 0), rows)
+        values = sampler.fields(sampler.unpack(packed), fields)
+        buffers = jax.tree.map(lambda b, v: lax.dynamic_update_index_in_dim(b, v, row, 0), buffers, values)
+        return count + ended, packed, underway, buffers
+
+    first = (jnp.int32(0), packed, moves.begin(data, packed), buffers)
+    _, packed, _, buffers = lax.while_loop(lambda carry: any_chain(carry[0] < total), advance, first)
+    return sampler.unpack(packed), jax.tree.map(lambda buffer: buffer[:rows], buffers)
+
+
+def _chains_go_apart() -> bool:
+    """Whether chains that are batched go each at its own pace, see :data:`PACE`."""
+    pace = os.environ.get(PACE, "").strip().lower()
+    if pace not in ("", "own", "common"):
+        raise ValueError(f"The environment variable {PACE} is 'own' or 'common', got {pace!r}.")
+    return pace == "own" or (pace == "" and jax.default_backend() != "cpu")
 
 
 def buffer_rows(shapes: PyTree) -> int:

@@ -9,10 +9,42 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from numpyro._typing import Key, PyTree
+from numpyro._typing import Array, Key, PyTree
 from numpyro.infer.mcmc.kernel import MCMCKernel
 from numpyro.infer.program import Program
 from numpyro.util import nested_attrgetter
+
+
+class Moves(ABC):
+    """An iteration in moves of equal cost, for chains that advance together but not in step.
+
+    With ``underway = begin(data, state)``, one ``underway = move(data, state, underway)`` or as many as it takes until
+    ``has_ended``, and ``finish``, this is :meth:`Sampler.step`.
+    """
+
+    @abstractmethod
+    def begin(self, data: PyTree, state: PyTree) -> Any:
+        """An iteration of which nothing is done yet."""
+
+    @abstractmethod
+    def restart(self, data: PyTree, state: PyTree, underway: Any) -> Any:
+        """The same in the memory of an iteration that has ended."""
+
+    @abstractmethod
+    def move(self, data: PyTree, state: PyTree, underway: Any) -> Any:
+        """One move further."""
+
+    @abstractmethod
+    def has_ended(self, data: PyTree, state: PyTree, underway: Any) -> Array:
+        """Whether the iteration needs no more moves."""
+
+    @abstractmethod
+    def finish(self, data: PyTree, state: PyTree, underway: Any, ended: Array) -> PyTree:
+        """The next state; it means nothing where ``ended``, which tells whether the iteration has ended, is false."""
+
+    @abstractmethod
+    def choose(self, condition: Array, new: Any, old: Any) -> Any:
+        """The iteration ``new``, which came of ``old``, where the condition holds, and ``old`` elsewhere."""
 
 
 class Sampler(ABC):
@@ -41,6 +73,10 @@ class Sampler(ABC):
     @abstractmethod
     def postprocess(self, data: PyTree, draw: PyTree) -> PyTree:
         """One recorded draw of the sample field as the user sees it."""
+
+    def moves(self) -> Moves | None:
+        """:meth:`step` in moves, where it can be cut so."""
+        return None
 
     def without_data(self) -> Sampler:
         """The functions alone, to be kept with a compiled program without keeping its data alive."""
