@@ -37,6 +37,9 @@ LAYERS = [
     ["numpyro.infer.mcmc"],
     ["numpyro.infer.adaptation"],
     ["numpyro.infer.hmc", "numpyro.infer.hmc_util"],
+    ["numpyro.optim"],
+    ["numpyro.infer.elbo"],
+    ["numpyro.infer.svi"],
 ]
 
 # Optional packages, and the modules that may import them.

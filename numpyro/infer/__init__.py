@@ -1,5 +1,6 @@
 """Inference: what algorithms need to know of a model, and the algorithms."""
 
+from numpyro.infer.elbo import ELBO, RenyiELBO, Trace_ELBO, TraceMeanField_ELBO
 from numpyro.infer.hmc import HMC, NUTS
 from numpyro.infer.initialization import (
     init_to_feasible,
@@ -10,13 +11,19 @@ from numpyro.infer.initialization import (
     init_to_value,
 )
 from numpyro.infer.mcmc import MCMC, Until
+from numpyro.infer.svi import SVI
 from numpyro.infer.util import Predictive, initialize_model, log_likelihood
 
 __all__ = [
+    "ELBO",
     "HMC",
     "MCMC",
     "NUTS",
     "Predictive",
+    "RenyiELBO",
+    "SVI",
+    "TraceMeanField_ELBO",
+    "Trace_ELBO",
     "Until",
     "init_to_feasible",
     "init_to_mean",

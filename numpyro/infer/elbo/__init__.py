@@ -1,0 +1,22 @@
+"""Objectives of variational inference: lower bounds of the log evidence, estimated by draws from a guide.
+
+For a guide :math:`q_\\phi(z)` and a model :math:`p_\\theta(x, z)`
+
+.. math::
+
+    \\operatorname{ELBO} = E_{q_\\phi(z)} [\\log p_\\theta(x, z) - \\log q_\\phi(z)] \\le \\log p_\\theta(x).
+
+In reading order:
+
+1. ``particles``: model and guide run together, and the mean over particles;
+2. ``checks``: whether a model and a guide belong together;
+3. ``base``: :class:`ELBO`, what an objective is;
+4. ``trace``, ``mean_field``, ``renyi``: the objectives.
+"""
+
+from numpyro.infer.elbo.base import ELBO
+from numpyro.infer.elbo.mean_field import TraceMeanField_ELBO
+from numpyro.infer.elbo.renyi import RenyiELBO
+from numpyro.infer.elbo.trace import Trace_ELBO
+
+__all__ = ["ELBO", "RenyiELBO", "TraceMeanField_ELBO", "Trace_ELBO"]
