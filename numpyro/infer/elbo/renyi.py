@@ -24,8 +24,8 @@ class RenyiELBO(ELBO):
 
         \\frac{1}{1 - \\alpha} \\log \\frac{1}{K} \\sum_{k=1}^K w_k^{1 - \\alpha} .
 
-    With :math:`\\alpha = 0` it is the bound of importance weighted autoencoders; with :math:`\\alpha \\to 1` it tends to
-    the evidence lower bound.
+    With :math:`\\alpha = 0` it is the bound of importance weighted autoencoders;
+    with :math:`\\alpha \\to 1` it tends to the evidence lower bound.
 
     :param alpha: the order, not 1; 0 by default.
     :param num_particles: the number :math:`K` of draws, 2 by default.

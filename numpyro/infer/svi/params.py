@@ -11,7 +11,6 @@ from numpyro._typing import Key, PyTree
 from numpyro.distributions import constraints
 from numpyro.distributions.transforms import IdentityTransform, Transform, biject_to
 from numpyro.handlers import replay, seed, substitute, trace
-from numpyro.infer.elbo.particles import Trace
 from numpyro.infer.model.arguments import Arguments
 from numpyro.infer.model.evaluate import take_apart
 from numpyro.infer.program import Program, compiled_programs, in_jit, is_traced, jit
@@ -53,17 +52,15 @@ def find_params(
             guide(*args, **kwargs)
         with trace() as model_trace, seed(rng_seed=model_key), substitute(data=given), replay(trace=guide_trace):
             model(*args, **kwargs)
-        sites = {("guide", name): site for name, site in guide_trace.items() if _is_state(site)}
-        sites |= {("model", name): site for name, site in model_trace.items() if _is_state(site)}
+        sites = {name: site for name, site in guide_trace.items() if _is_state(site)}
+        sites |= {name: site for name, site in model_trace.items() if _is_state(site)}
         arrays_of_sites, put_together = take_apart(sites)
         put_together_by.append(put_together)
         return arrays_of_sites
 
     found = _run(run, rng_key, init_params, arguments.arrays)
-    sites = put_together_by[-1](found)
-    merged: Trace = {name: site for (_, name), site in sites.items()}
     params, transforms, mutable = {}, {}, {}
-    for name, site in merged.items():
+    for name, site in put_together_by[-1](found).items():
         if site["type"] == "mutable":
             mutable[name] = site["value"]
             continue

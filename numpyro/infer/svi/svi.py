@@ -260,8 +260,8 @@ def _as_optimizer(optim: Any) -> _NumPyroOptim:
     if callable(getattr(optim, "init", None)) and callable(getattr(optim, "update", None)):
         return optax_to_numpyro(optim)
     raise TypeError(
-        "`optim` must be an optimiser of numpyro.optim, such as Adam(0.01), an optax transformation, or an optimiser of "
-        f"jax.example_libraries.optimizers; got {optim!r}."
+        "`optim` must be an optimiser of numpyro.optim, such as Adam(0.01), an optax transformation, or an optimiser "
+        f"of jax.example_libraries.optimizers; got {optim!r}."
     )
 
 
