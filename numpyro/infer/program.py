@@ -57,12 +57,14 @@ class _Fingerprint:
         self._hash.update(b"\0")
 
     def value(self, value: Any) -> None:
-        if isinstance(value, jex_core.ClosedJaxpr):
+        if isinstance(value, jax.core.Tracer):
+            self._opaque.append(_Identity(value))
+        elif isinstance(value, jex_core.ClosedJaxpr):
             self.jaxpr(value.jaxpr)
             self.value(list(value.consts))
         elif isinstance(value, jex_core.Jaxpr):
             self.jaxpr(value)
-        elif isinstance(value, (np.ndarray, jax.Array)) and not isinstance(value, jax.core.Tracer):
+        elif isinstance(value, (np.ndarray, jax.Array)):
             if jax.dtypes.issubdtype(value.dtype, jax.dtypes.prng_key):
                 value = jax.random.key_data(value)
             array = np.asarray(value)
@@ -140,6 +142,12 @@ class Program:
     def largest_product(self) -> int:
         """The entries of the largest operand of a matrix product or convolution in the program; 0 without any."""
         return _largest_product(self._jaxpr)
+
+    def key_with_values(self) -> Hashable:
+        """The key of the program together with the values of its captured arrays, for one that keeps them."""
+        fingerprint = _Fingerprint()
+        fingerprint.value(list(self.consts))
+        return self.key, fingerprint.key()
 
     def without_consts(self) -> Program:
         """The same program without its captured arrays, so that keeping it keeps none of them alive."""

@@ -15,12 +15,14 @@ from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jax.scipy.linalg import solve_triangular
 
 from numpyro._typing import Array, PyTree
 from numpyro.infer.adaptation import LowRankMatrix
 from numpyro.infer.model.layout import Layout
+from numpyro.infer.program import Program, is_traced
 from numpyro.ops.summation import pairwise_sum
 
 
@@ -203,26 +205,33 @@ class CustomKineticEnergy:
     :param layout: the positions of that pytree's leaves in the flat vector.
     """
 
-    def __init__(self, metric: Metric, kinetic_fn: Callable[[PyTree, PyTree], Array], layout: Layout) -> None:
-        self.metric, self.kinetic_fn, self.layout = metric, kinetic_fn, layout
+    def __init__(self, metric: AdaptedMetric, kinetic_fn: Callable[[PyTree, PyTree], Array], layout: Layout) -> None:
+        self.metric, self.layout = metric, layout
+
+        def energy(inverse: PyTree, r: Array) -> Array:
+            return jnp.asarray(kinetic_fn(inverse, layout.unravel(r)))
+
+        inverse = jax.eval_shape(lambda: metric.identity(layout.dtype))
+        r = jax.ShapeDtypeStruct((layout.size,), layout.dtype)
+        self._program = Program(jax.value_and_grad(energy, argnums=1), inverse, r)
+        # Values that the function captures are part of what it is, as they are now.
+        self._consts = tuple(c if is_traced(c) else np.array(c) for c in self._program.consts)
+        self._key = (metric, layout, self._program.key_with_values())
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, CustomKineticEnergy) and self._key() == other._key()
+        return isinstance(other, CustomKineticEnergy) and self._key == other._key
 
     def __hash__(self) -> int:
-        return hash(self._key())
-
-    def _key(self) -> tuple:
-        return self.metric, self.kinetic_fn, self.layout
+        return hash(self._key)
 
     def momentum(self, mass: MassMatrix, noise: Array) -> Array:
         return self.metric.momentum(mass, noise)
 
     def kinetic_energy(self, mass: MassMatrix, r: Array) -> Array:
-        return jnp.asarray(self.kinetic_fn(mass.inverse, self.layout.unravel(r)))
+        return self._program(self._consts, mass.inverse, r)[0]
 
     def velocity(self, mass: MassMatrix, r: Array) -> Array:
-        return jax.grad(lambda r: self.kinetic_energy(mass, r))(r)
+        return self._program(self._consts, mass.inverse, r)[1]
 
     def mass_matrix(self, inverse: PyTree) -> MassMatrix:
         return self.metric.mass_matrix(inverse)

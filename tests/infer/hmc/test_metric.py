@@ -144,3 +144,18 @@ def test_a_kinetic_energy_of_ones_own_gets_momenta_in_the_form_of_positions(x64)
     assert metric.kinetic_energy(mass, r) == pytest.approx(energy, rel=1e-12)
     np.testing.assert_allclose(metric.velocity(mass, r), inverse * r / energy, rtol=1e-12)
     np.testing.assert_allclose(metric.momentum(mass, jnp.ones(4)), inverse**-0.5, rtol=1e-12)
+
+
+def test_a_kinetic_energy_is_known_by_what_it_computes():
+    """Two equal functions are one energy; one whose captured array was edited is another."""
+    layout, weights = Layout({"x": np.zeros(2)}), np.ones(2, np.float32)
+
+    def make():
+        return CustomKineticEnergy(DiagonalMetric(2), lambda inverse, r: jnp.sum(weights * r["x"] ** 2), layout)
+
+    before = make()
+    assert before == make() and hash(before) == hash(make())
+    weights[0] = 3.0
+    assert before != make()
+    mass, r = before.metric.mass_matrix(jnp.ones(2)), jnp.ones(2)
+    assert (before.kinetic_energy(mass, r), make().kinetic_energy(mass, r)) == (2.0, 4.0)
