@@ -29,6 +29,10 @@ class Placement:
         """A state of all chains, as the programs take it."""
         return state
 
+    def placed_shapes(self, shapes: PyTree) -> PyTree:
+        """The shapes of what :meth:`place` makes of a state."""
+        return shapes
+
     def place_data(self, data: PyTree) -> PyTree:
         """Data for all chains, as the programs take them."""
         return data
@@ -63,6 +67,10 @@ class Sharded(Placement):
 
     def place(self, state: PyTree) -> PyTree:
         return jax.tree.map(lambda leaf: self._put(_words(leaf)[self._order], PartitionSpec(CHAINS), like=leaf), state)
+
+    def placed_shapes(self, shapes: PyTree) -> PyTree:
+        count = len(self._order)
+        return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((count, *leaf.shape[1:]), leaf.dtype), shapes)
 
     def place_data(self, data: PyTree) -> PyTree:
         return jax.tree.map(lambda leaf: self._put(_words(leaf), PartitionSpec(), like=leaf), data)

@@ -330,7 +330,7 @@ class ChainRun:
             lanes = [slice(0, self.num_chains)]
         template = jax.eval_shape(lambda state: jax.tree.map(jnp.asarray, state), template)
 
-        _, buffers = programs.chunk.eval_shape(sampler.data, template, Plan(0, 0, 1))
+        _, buffers = programs.chunk.eval_shape(sampler.data, placement.placed_shapes(template), Plan(0, 0, 1))
         records = programs.finish.eval_shape(sampler.data, buffers)
         axes = 1 if chains is Chains.SEPARATE else 2
         shape_of = lambda leaf: jax.ShapeDtypeStruct(leaf.shape[axes:], leaf.dtype)

@@ -19,7 +19,7 @@ import jax, numpy as np
 import numpyro, numpyro.distributions as dist
 from numpyro.infer import MCMC, NUTS
 
-address, number = sys.argv[1], int(sys.argv[2])
+address, number, folder = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 if address:
     jax.distributed.initialize(address, num_processes=2, process_id=number)
 
@@ -40,21 +40,29 @@ def draw(num_chains, method, go_on=False):
         draws.append(np.asarray(mcmc.get_samples(group_by_chain=True)["mu"]).tolist())
     return draws
 
+def store():
+    settings = dict(num_warmup=20, num_chains=5, progress_bar=False)
+    MCMC(NUTS(model), num_samples=9, store=folder + "/run", **settings).run(jax.random.key(5), y)
+    longer = MCMC.resume(folder + "/run", NUTS(model), y, num_samples=15, progress_bar=False)
+    return [np.asarray(longer.get_samples(group_by_chain=True)["mu"]).tolist()]
+
 result = {
     "devices": jax.device_count(),
-    "few": draw(2, "parallel"), "many": draw(5, "parallel", go_on=True),
+    "few": draw(2, "parallel"), "many": draw(5, "parallel", go_on=True), "stored": store(),
 }
 if not address:
     result["expected_few"] = draw(2, "sequential")
     result["expected_many"] = draw(5, "sequential", go_on=True)
+    result["expected_stored"] = result["expected_many"][:1]
 print("RESULT" + json.dumps(result))
 """
 
 
-def start(devices: int, address: str = "", number: int = 0) -> subprocess.Popen:
+def start(folder: Path, devices: int, address: str = "", number: int = 0) -> subprocess.Popen:
+    folder.mkdir(exist_ok=True)
     flags = f"--xla_force_host_platform_device_count={devices}"
     return subprocess.Popen(
-        [sys.executable, "-W", "error::UserWarning", "-c", PROGRAM, address, str(number)],
+        [sys.executable, "-W", "error::UserWarning", "-c", PROGRAM, address, str(number), str(folder)],
         env=os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -68,15 +76,22 @@ def result(process: subprocess.Popen) -> dict:
     return json.loads(output.split("RESULT")[1])
 
 
-def test_chains_on_devices_of_one_process_and_of_two_walk_as_they_do_one_after_another():
-    """Fewer chains than devices, and more; going on from the last state, too."""
+def test_chains_on_devices_of_one_process_and_of_two_walk_as_they_do_one_after_another(tmp_path):
+    """Fewer chains than devices, and more; going on from the last state and from a store, too."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
-    one, *two = [result(p) for p in (start(3), start(2, address, 0), start(2, address, 1))]
+    one, *two = [
+        result(process)
+        for process in (
+            start(tmp_path / "one", 3),
+            start(tmp_path / "two", 2, address, 0),
+            start(tmp_path / "two", 2, address, 1),
+        )
+    ]
     assert (one["devices"], two[0]["devices"]) == (3, 4)
     for found in (one, *two):
-        for name in ("few", "many"):
+        for name in ("few", "many", "stored"):
             for draws, expected in zip(found[name], one[f"expected_{name}"], strict=True):
-                assert np.shape(draws) == ({"few": 2, "many": 5}[name], 15)
+                assert np.shape(draws) == (2 if name == "few" else 5, 15)
                 np.testing.assert_allclose(draws, expected, rtol=1e-4, atol=1e-5)
