@@ -15,6 +15,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from benchmarks.data import POSTERIORS as FILES
 from benchmarks.models import Case
 from benchmarks.posteriors import POSTERIORS, load
 from numpyro.diagnostics import bulk_effective_sample_size, rank_normalized_r_hat
@@ -101,7 +102,7 @@ def main() -> None:
                 runs = [
                     measure(
                         case,
-                        references[f"{POSTERIORS[name][0]}-{name}"],
+                        references[f"{FILES[name]}-{name}"],
                         seed,
                         options.warmup,
                         options.draws,

@@ -1,4 +1,4 @@
-"""The models of the benchmarks, in the interface that this project and its peer share."""
+"""The models of the benchmarks, in the interface that this project and its peer share, over the arrays of ``data``."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 import numpyro
 import numpyro.distributions as dist
+from benchmarks import data
 
 
 class Case(NamedTuple):
@@ -21,14 +21,8 @@ class Case(NamedTuple):
     x64: bool = False
 
 
-def _rng() -> np.random.Generator:
-    return np.random.default_rng(20)
-
-
 def eight_schools() -> Case:
     """Ten dimensions, not centred."""
-    y = np.array([28.0, 8, -3, 7, -1, 1, 18, 12], np.float32)
-    sigma = np.array([15.0, 10, 16, 11, 9, 11, 10, 18], np.float32)
 
     def model(sigma, y):
         mu = numpyro.sample("mu", dist.Normal(0, 5))
@@ -37,19 +31,15 @@ def eight_schools() -> Case:
             eta = numpyro.sample("eta", dist.Normal(0, 1))
             numpyro.sample("y", dist.Normal(mu + tau * eta, sigma), obs=y)
 
-    return Case(model, (sigma, y))
+    return Case(model, data.eight_schools())
 
 
 def _logistic(rows: int, columns: int) -> Case:
-    rng = _rng()
-    x = rng.standard_normal((rows, columns)).astype(np.float32)
-    y = (rng.random(rows) < 1 / (1 + np.exp(-x @ rng.standard_normal(columns)))).astype(np.int32)
-
     def model(x, y):
         beta = numpyro.sample("beta", dist.Normal(0, 1).expand([x.shape[1]]).to_event(1))
         numpyro.sample("y", dist.Bernoulli(logits=x @ beta), obs=y)
 
-    return Case(model, (x, y))
+    return Case(model, data.logistic(rows, columns))
 
 
 def logistic_small() -> Case:
@@ -64,10 +54,6 @@ def logistic_large() -> Case:
 
 def radon() -> Case:
     """A varying-intercept model with 919 rows and 85 groups, simulated in the shape of the radon data."""
-    rng = _rng()
-    group = rng.integers(0, 85, 919)
-    floor = (rng.random(919) < 0.17).astype(np.float32)
-    y = (1.4 + 0.3 * rng.standard_normal(85)[group] - 0.7 * floor + 0.7 * rng.standard_normal(919)).astype(np.float32)
 
     def model(group, floor, y):
         mu = numpyro.sample("mu", dist.Normal(0, 3))
@@ -78,13 +64,11 @@ def radon() -> Case:
             z = numpyro.sample("z", dist.Normal(0, 1))
         numpyro.sample("y", dist.Normal((mu + between * z)[group] + slope * floor, within), obs=y)
 
-    return Case(model, (group, floor, y))
+    return Case(model, data.radon())
 
 
 def gaussian_process() -> Case:
     """Three hyperparameters over 100 points."""
-    x = np.linspace(-3, 3, 100).astype(np.float32)
-    y = (np.sin(2 * x) + 0.3 * _rng().standard_normal(100)).astype(np.float32)
 
     def model(x, y):
         amplitude = numpyro.sample("amplitude", dist.LogNormal(0, 1))
@@ -94,12 +78,11 @@ def gaussian_process() -> Case:
         kernel = amplitude**2 * jnp.exp(-0.5 * distance / length**2) + (noise**2 + 1e-5) * jnp.eye(x.shape[0])
         numpyro.sample("y", dist.MultivariateNormal(jnp.zeros(x.shape[0]), covariance_matrix=kernel), obs=y)
 
-    return Case(model, (x, y))
+    return Case(model, data.gaussian_process())
 
 
 def hidden_markov() -> Case:
     """Three states, 200 steps; the forward algorithm by scan."""
-    y = (_rng().standard_normal(200) + np.repeat([-2, 0, 2, 0], 50)).astype(np.float32)
 
     def model(y):
         rows = numpyro.sample("rows", dist.Dirichlet(jnp.ones((3, 3))).to_event(1))
@@ -113,14 +96,11 @@ def hidden_markov() -> Case:
         alpha, _ = jax.lax.scan(step, emission[0] - jnp.log(3.0), emission[1:])
         numpyro.factor("y", jax.nn.logsumexp(alpha))
 
-    return Case(model, (y,))
+    return Case(model, data.hidden_markov())
 
 
 def stochastic_volatility() -> Case:
     """A random walk of 1000 log volatilities with Student t returns."""
-    rng = _rng()
-    log_volatility = np.cumsum(0.05 * rng.standard_normal(1000)) - 1
-    returns = (np.exp(log_volatility) * rng.standard_t(8, 1000)).astype(np.float32)
 
     def model(returns):
         sigma = numpyro.sample("sigma", dist.Exponential(20.0))
@@ -128,7 +108,7 @@ def stochastic_volatility() -> Case:
         step = numpyro.sample("step", dist.Normal(0, 1).expand([1000]).to_event(1))
         numpyro.sample("r", dist.StudentT(nu, 0.0, jnp.exp(sigma * jnp.cumsum(step))), obs=returns)
 
-    return Case(model, (returns,))
+    return Case(model, data.stochastic_volatility())
 
 
 CASES: dict[str, Callable[[], Case]] = {

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -13,6 +11,7 @@ import numpy as np
 
 import numpyro
 import numpyro.distributions as dist
+from benchmarks import data as arrays
 from benchmarks.models import Case
 from numpyro.distributions import constraints
 
@@ -33,10 +32,6 @@ def _regression(design: np.ndarray, response: np.ndarray, sigma: Callable[[], An
         numpyro.sample("y", dist.Normal(design @ beta, scale), obs=response)
 
     return Case(model, (design.astype(np.float32), response.astype(np.float32)))
-
-
-def _columns(data: dict[str, Any], *names: str) -> list[np.ndarray]:
-    return [np.asarray(data[name], np.float64) for name in names]
 
 
 def eight_schools_centered(data: dict[str, Any]) -> Case:
@@ -61,26 +56,20 @@ def eight_schools_noncentered(data: dict[str, Any]) -> Case:
 
 
 def kidiq(data: dict[str, Any]) -> Case:
-    score, hs, iq = _columns(data, "kid_score", "mom_hs", "mom_iq")
-    design = np.column_stack([np.ones_like(iq), hs, iq, hs * iq])
-    return _regression(design, score, lambda: numpyro.sample("sigma", dist.HalfCauchy(2.5)))
+    return _regression(*arrays.kidiq(data), lambda: numpyro.sample("sigma", dist.HalfCauchy(2.5)))
 
 
 def earnings(data: dict[str, Any]) -> Case:
-    earn, height, male = _columns(data, "earn", "height", "male")
-    return _regression(np.column_stack([np.ones_like(height), height, male, height * male]), np.log(earn))
+    return _regression(*arrays.earnings(data))
 
 
 def mesquite(data: dict[str, Any]) -> Case:
-    names = ("weight", "diam1", "diam2", "canopy_height", "total_height", "density", "group")
-    weight, *logged, group = _columns(data, *names)
-    design = np.column_stack([np.ones_like(weight), *(np.log(column) for column in logged), group])
-    return _regression(design, np.log(weight))
+    return _regression(*arrays.mesquite(data))
 
 
 def autoregression(data: dict[str, Any]) -> Case:
-    y, order = np.asarray(data["y"], np.float32), int(data["K"])
-    lags = np.column_stack([y[order - k : len(y) - k] for k in range(1, order + 1)])
+    lags, y = (array.astype(np.float32) for array in arrays.autoregression(data))
+    order = lags.shape[1]
 
     def model(lags, y):
         alpha = numpyro.sample("alpha", dist.Normal(0, 10))
@@ -88,7 +77,7 @@ def autoregression(data: dict[str, Any]) -> Case:
         sigma = numpyro.sample("sigma", dist.HalfCauchy(2.5))
         numpyro.sample("y", dist.Normal(alpha + lags @ beta, sigma), obs=y)
 
-    return Case(model, (lags, y[order:]))
+    return Case(model, (lags, y))
 
 
 def garch(data: dict[str, Any]) -> Case:
@@ -181,23 +170,22 @@ def kilpisjarvi(data: dict[str, Any]) -> Case:
     return Case(model, (x, y))
 
 
-POSTERIORS: dict[str, tuple[str, Callable[[dict[str, Any]], Case]]] = {
-    "eight_schools_centered": ("eight_schools", eight_schools_centered),
-    "eight_schools_noncentered": ("eight_schools", eight_schools_noncentered),
-    "kidscore_interaction": ("kidiq", kidiq),
-    "logearn_interaction": ("earnings", earnings),
-    "logmesquite": ("mesquite", mesquite),
-    "arK": ("arK", autoregression),
-    "garch11": ("garch", garch),
-    "gp_pois_regr": ("gp_pois_regr", gp_pois_regr),
-    "hmm_example": ("hmm_example", hmm_example),
-    "low_dim_gauss_mix": ("low_dim_gauss_mix", gauss_mix),
-    "blr": ("sblrc", sblrc),
-    "kilpisjarvi": ("kilpisjarvi_mod", kilpisjarvi),
+POSTERIORS: dict[str, Callable[[dict[str, Any]], Case]] = {
+    "eight_schools_centered": eight_schools_centered,
+    "eight_schools_noncentered": eight_schools_noncentered,
+    "kidscore_interaction": kidiq,
+    "logearn_interaction": earnings,
+    "logmesquite": mesquite,
+    "arK": autoregression,
+    "garch11": garch,
+    "gp_pois_regr": gp_pois_regr,
+    "hmm_example": hmm_example,
+    "low_dim_gauss_mix": gauss_mix,
+    "blr": sblrc,
+    "kilpisjarvi": kilpisjarvi,
 }
 
 
 def load(folder: str, name: str) -> Case:
     """The posterior ``name`` over the data in ``folder``."""
-    file, make = POSTERIORS[name]
-    return make(json.loads((Path(folder) / "data" / f"{file}.json").read_text()))
+    return POSTERIORS[name](arrays.read_posterior(folder, name))
