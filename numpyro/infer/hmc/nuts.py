@@ -260,9 +260,16 @@ def _completes_a_turn(
     metric: Metric, mass: MassMatrix, leaf: Array, r: Array, r_sum: Array, checkpoints: Checkpoints
 ) -> Array:
     """Whether any balanced subtree that ends at ``leaf`` has turned."""
-    trailing_ones = lax.population_count(leaf ^ (leaf + 1)) - 1
-    last = lax.population_count(leaf) - 1
-    first = last - trailing_ones + 1
+    # A processor compares with one row after another, on average one a leaf; an accelerator with all rows at once.
+    compare = turns_one_by_one if jax.default_backend() == "cpu" else turns_at_once
+    return compare(metric, mass, leaf, r, r_sum, checkpoints)
+
+
+def turns_one_by_one(
+    metric: Metric, mass: MassMatrix, leaf: Array, r: Array, r_sum: Array, checkpoints: Checkpoints
+) -> Array:
+    """Compare with the rows of ``leaf`` in a loop, until a turn is found."""
+    first, last = _rows_to_compare(leaf)
 
     def check(state: tuple[Array, Array]) -> tuple[Array, Array]:
         row, _ = state
@@ -270,10 +277,26 @@ def _completes_a_turn(
         sum_first = lax.dynamic_index_in_dim(checkpoints.r_sum, row, 0, keepdims=False)
         return row - 1, is_turning(metric, mass, r_first, r, r_sum - sum_first + r_first)
 
-    _, turning = lax.while_loop(
-        lambda state: (state[0] >= first) & ~state[1] & ((leaf & 1) == 1), check, (last, jnp.array(False))
+    return lax.while_loop(lambda state: (state[0] >= first) & ~state[1], check, (last, jnp.array(False)))[1]
+
+
+def turns_at_once(
+    metric: Metric, mass: MassMatrix, leaf: Array, r: Array, r_sum: Array, checkpoints: Checkpoints
+) -> Array:
+    """Compare with all rows, and count those of ``leaf``."""
+    first, last = _rows_to_compare(leaf)
+    rows = jnp.arange(checkpoints.r.shape[0])
+    turned = jax.vmap(lambda r_first, sum_first: is_turning(metric, mass, r_first, r, r_sum - sum_first + r_first))(
+        checkpoints.r, checkpoints.r_sum
     )
-    return turning
+    return jnp.any(turned & (rows >= first) & (rows <= last))
+
+
+def _rows_to_compare(leaf: Array) -> tuple[Array, Array]:
+    """The first and the last row of the subtrees that ``leaf`` completes; none, where the leaf is even."""
+    trailing_ones = lax.population_count(leaf ^ (leaf + 1)) - 1
+    last = lax.population_count(leaf) - 1
+    return last - trailing_ones + 1, last
 
 
 def select(condition: Array, new: T, old: T) -> T:

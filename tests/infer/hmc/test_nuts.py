@@ -9,7 +9,7 @@ import pytest
 
 from numpyro.infer.hmc.integrator import PhasePoint
 from numpyro.infer.hmc.metric import DenseMetric, DiagonalMetric
-from numpyro.infer.hmc.nuts import Checkpoints, _completes_a_turn, is_turning, nuts_trajectory
+from numpyro.infer.hmc.nuts import Checkpoints, is_turning, nuts_trajectory, turns_at_once, turns_one_by_one
 from numpyro.infer.hmc.random_bits import counter_uniform, seed_words
 
 INVERSE = np.array([[1.5, 0.4], [0.4, 0.6]])
@@ -24,7 +24,7 @@ def turned(momenta, inverse):
 # Turns
 
 
-def turns_by_checkpoints(momenta, depth):
+def turns_by_checkpoints(momenta, depth, compare):
     """For each leaf, whether a balanced subtree that ends there has turned, by the module's checkpoints."""
     metric = DenseMetric(2)
     mass = metric.mass_matrix(jnp.asarray(INVERSE, momenta.dtype))
@@ -36,19 +36,20 @@ def turns_by_checkpoints(momenta, depth):
         row = jnp.where(leaf % 2 == 0, jax.lax.population_count(leaf), depth)
         rows_r, rows_sum = rows_r.at[row].set(r), rows_sum.at[row].set(r_sum)
         checkpoints = Checkpoints(rows_r, rows_sum)
-        return (r_sum, *checkpoints), _completes_a_turn(metric, mass, leaf, r, r_sum, checkpoints)
+        return (r_sum, *checkpoints), compare(metric, mass, leaf, r, r_sum, checkpoints)
 
     rows = jnp.full((depth + 1, 2), jnp.nan, momenta.dtype)
     return jax.lax.scan(visit, (jnp.zeros(2, momenta.dtype), rows, rows), jnp.arange(2**depth))[1]
 
 
+@pytest.mark.parametrize("compare", [turns_one_by_one, turns_at_once])
 @pytest.mark.parametrize("depth", [1, 2, 3, 5])
-def test_checkpoints_see_each_balanced_subtree(x64, depth):
+def test_checkpoints_see_each_balanced_subtree(x64, depth, compare):
     rng = np.random.default_rng(depth)
     # a drift makes long stretches without a turn as likely as short ones with
     drift = rng.normal(size=(500, 1, 2)) * rng.choice([0, 1, 3], size=(500, 1, 1))
     momenta = rng.normal(size=(500, 2**depth, 2)) + drift
-    found = np.asarray(jax.jit(jax.vmap(lambda m: turns_by_checkpoints(m, depth)))(momenta))
+    found = np.asarray(jax.jit(jax.vmap(lambda m: turns_by_checkpoints(m, depth, compare)))(momenta))
     expected = np.zeros_like(found)
     for level in range(1, depth + 1):
         size = 2**level
