@@ -39,7 +39,7 @@ LAYERS = [
     ["numpyro.infer.hmc", "numpyro.infer.hmc_util"],
     ["numpyro.optim"],
     ["numpyro.infer.elbo"],
-    ["numpyro.infer.svi"],
+    ["numpyro.infer.importance", "numpyro.infer.svi"],
 ]
 
 # Optional packages, and the modules that may import them.

@@ -2,6 +2,7 @@
 
 from numpyro.infer.elbo import ELBO, RenyiELBO, Trace_ELBO, TraceMeanField_ELBO
 from numpyro.infer.hmc import HMC, NUTS
+from numpyro.infer.importance import psis_diagnostic
 from numpyro.infer.initialization import (
     init_to_feasible,
     init_to_mean,
@@ -33,4 +34,5 @@ __all__ = [
     "init_to_value",
     "initialize_model",
     "log_likelihood",
+    "psis_diagnostic",
 ]
