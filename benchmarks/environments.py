@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -103,9 +104,10 @@ class Runner:
 
 
 def figures_of(done: subprocess.CompletedProcess) -> dict[str, Any]:
-    """What a worker printed: its last line, if that is an object; otherwise the last line of its complaint."""
+    """What a worker printed: its last line, if that is an object; otherwise its error, or the last line of it all."""
     lines = done.stdout.strip().splitlines()
     if done.returncode == 0 and lines and lines[-1].startswith("{"):
         return json.loads(lines[-1])
     complaint = [line for line in done.stderr.strip().splitlines() if line.strip()]
+    complaint = [line for line in complaint if re.match(r"[\w.]+(Error|Exception): ", line)] or complaint
     return {"error": complaint[-1].strip() if complaint else f"ended with status {done.returncode} and no output"}

@@ -118,7 +118,7 @@ def garch(data: dict[str, Any]) -> None:
     later = pytensor.scan(
         step,
         sequences=[pt.as_tensor(y[:-1])],
-        outputs_info=[pt.as_tensor(sigma1)],
+        outputs_info=[pt.as_tensor(np.float64(sigma1))],
         non_sequences=[mu, alpha0, alpha1, beta1],
         return_updates=False,
     )

@@ -79,6 +79,8 @@ def test_numbers_have_three_digits():
 def test_last_line_of_a_worker_or_of_its_complaint():
     assert figures_of(finished('a warning\n{"first": 1.0}\n', "", 0)) == {"first": 1.0}
     assert figures_of(finished("", "Traceback\nImportError: no module\n\n", 1)) == {"error": "ImportError: no module"}
+    native = "RuntimeError: no start\n\nStack backtrace:\n   8: clone3\n"
+    assert figures_of(finished("", native, 1)) == {"error": "RuntimeError: no start"}
     assert figures_of(finished("", "", -9)) == {"error": "ended with status -9 and no output"}
 
 
