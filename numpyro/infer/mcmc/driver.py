@@ -112,8 +112,8 @@ class Driver:
             if lane.progress is not None:
                 jax.block_until_ready(lane.state)
                 self.recorder.record(lane, kept)
-                described = self.describe(lane.state) if lane.progress.bar is not None else ""
-                lane.progress.update(plan.iterations, described, _divergences(kept))
+                state = lane.state
+                lane.progress.update(plan.iterations, lambda: self.describe(state), _divergences(kept))  # noqa: B023
             else:
                 self.recorder.record(lane, kept)
 

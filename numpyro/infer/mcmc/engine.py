@@ -26,7 +26,7 @@ from numpyro.infer.program import compiled_programs, jit
 
 BUFFER_BYTES = 1 << 20
 """About the size of the buffers of one chain's chunk."""
-MAX_ROWS = 256
+MAX_ROWS = 1024
 """The most draws that a chunk records."""
 PACE = "NUMPYRO_VECTORIZED_PACE"
 """An environment variable: ``own`` lets each chain of ``chain_method="vectorized"`` go on to its next iteration as soon

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 SHOWN_SECONDS, SILENT_SECONDS = 0.1, 0.5
@@ -63,7 +64,9 @@ class Progress:
     def __init__(self, bar: Bar | None = None, rate: int | None = None) -> None:
         self.bar, self._rate = bar, rate
         self._limit = rate or 1
-        self._started = time.perf_counter()
+        self._started = self._shown = time.perf_counter()
+        self._iterations = self._divergences = 0  # since the bar was moved
+        self._describe: Callable[[], str] = str
 
     @property
     def limit(self) -> int:
@@ -74,11 +77,26 @@ class Progress:
         """The next chunk is about to begin: time spent waiting does not count."""
         self._started = time.perf_counter()
 
-    def update(self, iterations: int, diagnostics: str, divergences: int) -> None:
-        """A chunk of ``iterations`` is done."""
-        seconds = time.perf_counter() - self._started
+    def update(self, iterations: int, describe: Callable[[], str], divergences: int) -> None:
+        """A chunk of ``iterations`` is done.
+
+        :param describe: says a few words on the state; called where the bar moves, about ten times a second.
+        """
+        now = time.perf_counter()
+        seconds = now - self._started
         if self._rate is None:
             wanted = iterations * (SHOWN_SECONDS if self.bar else SILENT_SECONDS) / max(seconds, 1e-6)
             self._limit = int(min(max(wanted, 1), 4 * iterations, 100_000))
         if self.bar is not None:
-            self.bar.update(iterations, diagnostics, divergences)
+            self._iterations += iterations
+            self._divergences += divergences
+            self._describe = describe
+            if self._rate is not None or now - self._shown >= SHOWN_SECONDS:
+                self.flush()
+
+    def flush(self) -> None:
+        """Bring the bar to where the chain is."""
+        if self.bar is not None and self._iterations:
+            self.bar.update(self._iterations, self._describe(), self._divergences)
+            self._iterations = self._divergences = 0
+            self._shown = time.perf_counter()

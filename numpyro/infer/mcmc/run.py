@@ -315,6 +315,9 @@ class ChainRun:
                 if bar is not None:
                     closing.callback(bar.close)
             closing.callback(recorder.close)
+            for lane in lanes:
+                if lane.progress is not None:
+                    closing.callback(lane.progress.flush)
             advance(lanes, targets, is_enough)
 
     def _session(

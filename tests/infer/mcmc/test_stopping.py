@@ -131,5 +131,5 @@ def test_time_spent_waiting_is_no_time_of_the_chunk():
     progress = Progress()
     time.sleep(0.05)
     progress.start()
-    progress.update(1, "", 0)
+    progress.update(1, str, 0)
     assert progress.limit == 4
