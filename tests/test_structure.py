@@ -40,6 +40,7 @@ LAYERS = [
     ["numpyro.optim"],
     ["numpyro.infer.elbo"],
     ["numpyro.infer.importance", "numpyro.infer.svi"],
+    ["numpyro.infer.autoguide"],
 ]
 
 # Optional packages, and the modules that may import them.

@@ -45,7 +45,7 @@ class Site(NamedTuple):
     ``shape`` and ``dtype`` are of the (constrained) value, ``unconstrained_shape`` is ``None`` for sites that are
     observed, discrete or not random. ``transform`` is the bijection onto the support of a continuous latent site,
     ``None`` where it depends on run-time values. ``plates`` are the frames that the site stands in, ``infer`` its
-    configuration; ``is_subsampled`` marks plates that draw a subsample.
+    configuration; ``is_subsampled`` marks plates that draw a subsample, and ``plate_size`` is the full size of a plate.
     """
 
     name: str
@@ -60,6 +60,7 @@ class Site(NamedTuple):
     transform: Transform | None
     is_subsampled: bool
     infer: dict[str, Any]
+    plate_size: int | None
 
 
 class ModelView:
@@ -241,6 +242,7 @@ def _describe_site(site: dict[str, Any]) -> Site:
         transform=None if is_traced(transform) else transform,
         is_subsampled=kind == "plate" and site["kwargs"].get("rng_key") is not None,
         infer=dict(site.get("infer", {})),
+        plate_size=site["args"][0] if kind == "plate" else None,
     )
 
 

@@ -102,6 +102,9 @@ class SVI:
         _require_key(rng_key)
         rng_key, init_key = jax.random.split(rng_key)
         kwargs = {**kwargs, **self.static_kwargs}
+        if hasattr(self.guide, "begin"):  # of an autoguide, which finds its starting point in a program of its own
+            init_key, guide_key = jax.random.split(init_key)
+            self.guide.begin(guide_key, *args, **kwargs)
         found = find_params(init_key, self.model, self.guide, args, kwargs, init_params)
         unknown = set(init_params or {}) - set(found.params) - set(found.mutable_state or {})
         if unknown:

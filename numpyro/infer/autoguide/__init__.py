@@ -1,0 +1,24 @@
+"""Guides that are made from models.
+
+In reading order: ``base``, what they share; ``normal`` and ``delta``, a distribution at each site; ``continuous``, one
+distribution for the vector of all unconstrained values; ``gaussian``, ``batched``, ``laplace`` and ``flows``, such
+distributions; ``guide_list``, guides for parts of a model.
+"""
+
+from numpyro.infer.autoguide.base import AutoGuide
+from numpyro.infer.autoguide.continuous import AutoContinuous
+from numpyro.infer.autoguide.delta import AutoDelta
+from numpyro.infer.autoguide.gaussian import AutoDiagonalNormal, AutoLowRankMultivariateNormal, AutoMultivariateNormal
+from numpyro.infer.autoguide.guide_list import AutoGuideList
+from numpyro.infer.autoguide.normal import AutoNormal
+
+__all__ = [
+    "AutoContinuous",
+    "AutoDelta",
+    "AutoDiagonalNormal",
+    "AutoGuide",
+    "AutoGuideList",
+    "AutoLowRankMultivariateNormal",
+    "AutoMultivariateNormal",
+    "AutoNormal",
+]
