@@ -6,18 +6,31 @@ distributions; ``guide_list``, guides for parts of a model.
 """
 
 from numpyro.infer.autoguide.base import AutoGuide
+from numpyro.infer.autoguide.batched import (
+    AutoBatchedLowRankMultivariateNormal,
+    AutoBatchedMixin,
+    AutoBatchedMultivariateNormal,
+)
 from numpyro.infer.autoguide.continuous import AutoContinuous
 from numpyro.infer.autoguide.delta import AutoDelta
+from numpyro.infer.autoguide.flows import AutoBNAFNormal, AutoIAFNormal
 from numpyro.infer.autoguide.gaussian import AutoDiagonalNormal, AutoLowRankMultivariateNormal, AutoMultivariateNormal
 from numpyro.infer.autoguide.guide_list import AutoGuideList
+from numpyro.infer.autoguide.laplace import AutoLaplaceApproximation
 from numpyro.infer.autoguide.normal import AutoNormal
 
 __all__ = [
+    "AutoBNAFNormal",
+    "AutoBatchedLowRankMultivariateNormal",
+    "AutoBatchedMixin",
+    "AutoBatchedMultivariateNormal",
     "AutoContinuous",
     "AutoDelta",
     "AutoDiagonalNormal",
     "AutoGuide",
     "AutoGuideList",
+    "AutoIAFNormal",
+    "AutoLaplaceApproximation",
     "AutoLowRankMultivariateNormal",
     "AutoMultivariateNormal",
     "AutoNormal",

@@ -15,10 +15,11 @@ from numpyro._typing import Array, Key, Shape
 from numpyro.distributions import Delta, Distribution, Normal, TransformedDistribution
 from numpyro.distributions._shapes import sum_rightmost
 from numpyro.distributions.transforms import ComposeTransform, IdentityTransform, Transform
-from numpyro.handlers import block
+from numpyro.handlers import block, substitute
 from numpyro.infer.autoguide.base import AutoGuide, Fitted, Start, zeros
 from numpyro.infer.initialization import init_to_uniform
 from numpyro.infer.model import Layout, ModelView
+from numpyro.infer.model.evaluate import log_density_at
 from numpyro.primitives import plate, sample
 
 
@@ -143,6 +144,21 @@ class AutoContinuous(AutoGuide):
         """The values of latent and deterministic sites, of vectors of shape ``(..., latent_dim)``."""
         batch_shape = tuple(np.shape(latent)[:-1])
         return self._map(lambda _, z: self._constrained(z), None, latent, batch_shape, params, args, kwargs)
+
+    def _log_density_of(
+        self, model: Callable, args: tuple, kwargs: dict[str, Any], params: Mapping[str, Any], rng_key: Key | None
+    ) -> Callable[[Array], Array]:
+        """The log density of vectors of unconstrained values under a model with these latent sites.
+
+        :param params: values of the params of the model.
+        :param rng_key: a key for what else the model draws.
+        """
+
+        def log_density(latent: Array) -> Array:
+            with block(), substitute(data=dict(params)):
+                return log_density_at(model, args, kwargs, self._unpack_latent(latent), rng_key)
+
+        return log_density
 
     def get_base_dist(self) -> Distribution:
         """The distribution of the vectors that :meth:`get_transform` maps to unconstrained values."""
