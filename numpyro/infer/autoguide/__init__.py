@@ -2,7 +2,7 @@
 
 In reading order: ``base``, what they share; ``normal`` and ``delta``, a distribution at each site; ``continuous``, one
 distribution for the vector of all unconstrained values; ``gaussian``, ``batched``, ``laplace`` and ``flows``, such
-distributions; ``guide_list``, guides for parts of a model.
+distributions; ``annealing`` and ``dais``, draws moved towards the posterior; ``guide_list``, guides for parts of a model.
 """
 
 from numpyro.infer.autoguide.base import AutoGuide
@@ -12,6 +12,7 @@ from numpyro.infer.autoguide.batched import (
     AutoBatchedMultivariateNormal,
 )
 from numpyro.infer.autoguide.continuous import AutoContinuous
+from numpyro.infer.autoguide.dais import AutoDAIS, AutoSurrogateLikelihoodDAIS
 from numpyro.infer.autoguide.delta import AutoDelta
 from numpyro.infer.autoguide.flows import AutoBNAFNormal, AutoIAFNormal
 from numpyro.infer.autoguide.gaussian import AutoDiagonalNormal, AutoLowRankMultivariateNormal, AutoMultivariateNormal
@@ -25,6 +26,7 @@ __all__ = [
     "AutoBatchedMixin",
     "AutoBatchedMultivariateNormal",
     "AutoContinuous",
+    "AutoDAIS",
     "AutoDelta",
     "AutoDiagonalNormal",
     "AutoGuide",
@@ -34,4 +36,5 @@ __all__ = [
     "AutoLowRankMultivariateNormal",
     "AutoMultivariateNormal",
     "AutoNormal",
+    "AutoSurrogateLikelihoodDAIS",
 ]
