@@ -2,7 +2,8 @@
 
 In reading order: ``base``, what they share; ``normal`` and ``delta``, a distribution at each site; ``continuous``, one
 distribution for the vector of all unconstrained values; ``gaussian``, ``batched``, ``laplace`` and ``flows``, such
-distributions; ``annealing`` and ``dais``, draws moved towards the posterior; ``guide_list``, guides for parts of a model.
+distributions; ``annealing``, ``dais`` and ``semi_dais``, draws moved towards the posterior; ``guide_list``, guides for
+parts of a model.
 """
 
 from numpyro.infer.autoguide.base import AutoGuide
@@ -19,6 +20,7 @@ from numpyro.infer.autoguide.gaussian import AutoDiagonalNormal, AutoLowRankMult
 from numpyro.infer.autoguide.guide_list import AutoGuideList
 from numpyro.infer.autoguide.laplace import AutoLaplaceApproximation
 from numpyro.infer.autoguide.normal import AutoNormal
+from numpyro.infer.autoguide.semi_dais import AutoSemiDAIS
 
 __all__ = [
     "AutoBNAFNormal",
@@ -36,5 +38,6 @@ __all__ = [
     "AutoLowRankMultivariateNormal",
     "AutoMultivariateNormal",
     "AutoNormal",
+    "AutoSemiDAIS",
     "AutoSurrogateLikelihoodDAIS",
 ]

@@ -14,7 +14,9 @@ import numpy as np
 
 from numpyro._errors import UsageError
 from numpyro._typing import Array, Key, PyTree, Shape
-from numpyro.distributions.transforms import Transform
+from numpyro.distributions import Delta
+from numpyro.distributions._shapes import sum_rightmost
+from numpyro.distributions.transforms import IdentityTransform, Transform
 from numpyro.handlers import block, seed, substitute, trace
 from numpyro.infer.initialization import init_to_uniform
 from numpyro.infer.model import ModelView, Site
@@ -63,6 +65,9 @@ class AutoGuide(ABC):
     """
 
     __module__ = "numpyro.infer.autoguide"
+
+    _exposed_types: tuple[str, ...] = ()
+    """Types of sites that handlers around see when draws are made."""
 
     def __init__(
         self,
@@ -266,6 +271,19 @@ class AutoGuide(ABC):
             return known
         return site_bijection(self._site_given(name, values))
 
+    def _at(self, name: str, unconstrained: Any, given: Mapping[str, Any]) -> Delta:
+        """A point mass at the value of a site, of the density by which its bijection changes the unconstrained one.
+
+        :param given: values of sites before it.
+        """
+        site, transform = self._latent[name], self._transform(name, given)
+        value, intermediates = transform.call_with_intermediates(unconstrained)
+        log_density: Any = 0.0
+        if not isinstance(transform, IdentityTransform):
+            log_det = transform.log_abs_det_jacobian(unconstrained, value, intermediates)
+            log_density = -sum_rightmost(log_det, np.ndim(log_det) - np.ndim(value) + site.event_dim)
+        return Delta(value, log_density=log_density, event_dim=site.event_dim)
+
     def _site_given(self, name: str, values: Mapping[str, Any]) -> dict[str, Any]:
         """The message of a site in the model, given values of others."""
         args, kwargs = self._arguments_to_run(f"the support of site '{name}'")
@@ -320,7 +338,7 @@ class AutoGuide(ABC):
 
         def of_one(rng_key: Key, draw: PyTree) -> dict[str, Any]:
             with self._called_with(args, kwargs or {}):
-                with block(), Fitted(params, self.prefix):
+                with block(expose_types=self._exposed_types), Fitted(params, self.prefix):
                     values = fn(rng_key, draw)
                 return self._complete(values, params)
 

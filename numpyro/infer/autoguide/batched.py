@@ -55,8 +55,8 @@ class AutoBatchedMixin:
             if len(batch_shape) < self.batch_ndim:
                 raise UsageError(
                     f"Expected {self.batch_ndim} batch dimensions, but site `{site.name}` only has shape {site.shape}, "
-                    f"{site.event_dim} of whose dimensions are those of an event. Leave such sites to another guide (see "
-                    "AutoGuideList), or give batch_ndim."
+                    f"{site.event_dim} of whose dimensions are those of an event. Leave such sites to another guide "
+                    "(see AutoGuideList), or give batch_ndim."
                 )
             shapes.setdefault(batch_shape[: self.batch_ndim], site.name)
         if len(shapes) > 1:
@@ -104,7 +104,9 @@ class _BatchedGaussian(AutoBatchedMixin, AutoContinuous):
         leaves = [start.unconstrained[name] for name in sorted(start.unconstrained)]
         if is_traced(leaves):
             return jnp.concatenate([jnp.reshape(leaf, (*self._batch_shape, -1)) for leaf in leaves], axis=-1)
-        return jnp.asarray(np.concatenate([np.asarray(leaf).reshape(*self._batch_shape, -1) for leaf in leaves], axis=-1))
+        return jnp.asarray(
+            np.concatenate([np.asarray(leaf).reshape(*self._batch_shape, -1) for leaf in leaves], axis=-1)
+        )
 
     @abstractmethod
     def _batch_posterior(self) -> Any:
@@ -188,9 +190,7 @@ class AutoBatchedLowRankMultivariateNormal(_BatchedGaussian):
         batch_ndim: int = 1,
     ) -> None:
         self.rank = check_rank(rank)
-        super().__init__(
-            model, prefix=prefix, init_loc_fn=init_loc_fn, init_scale=init_scale, batch_ndim=batch_ndim
-        )
+        super().__init__(model, prefix=prefix, init_loc_fn=init_loc_fn, init_scale=init_scale, batch_ndim=batch_ndim)
 
     def _batch_posterior(self) -> Distribution:
         shape = (*self._batch_shape, *self._event_shape)

@@ -12,9 +12,8 @@ import numpy as np
 
 from numpyro._errors import UsageError
 from numpyro._typing import Array, Key, Shape
-from numpyro.distributions import Delta, Distribution, Normal, TransformedDistribution
-from numpyro.distributions._shapes import sum_rightmost
-from numpyro.distributions.transforms import ComposeTransform, IdentityTransform, Transform
+from numpyro.distributions import Distribution, Normal, TransformedDistribution
+from numpyro.distributions.transforms import ComposeTransform, Transform
 from numpyro.handlers import block, substitute
 from numpyro.infer.autoguide.base import AutoGuide, Fitted, Start, zeros
 from numpyro.infer.initialization import init_to_uniform
@@ -75,8 +74,8 @@ class AutoContinuous(AutoGuide):
         if local:
             names = ", ".join(f"'{name}' in the plate '{frame}'" for name, frame in local)
             raise UsageError(
-                f"AutoContinuous guide does not support local latent variables, of which a subsample is taken: {names}. "
-                "Use AutoNormal, AutoDelta or AutoSemiDAIS for those."
+                f"AutoContinuous guide does not support local latent variables, of which a subsample is taken: "
+                f"{names}. Use AutoNormal, AutoDelta or AutoSemiDAIS for those."
             )
         self._layout = Layout(view.prototype)
 
@@ -117,14 +116,8 @@ class AutoContinuous(AutoGuide):
     def _deltas(self, unconstrained: Mapping[str, Any]) -> dict[str, Any]:
         """A point mass at each site, of the density by which its bijection changes that of the vector."""
         values: dict[str, Any] = {}
-        for name, site in self._latent.items():
-            transform = self._transform(name, values)
-            value, intermediates = transform.call_with_intermediates(unconstrained[name])
-            log_density: Any = 0.0
-            if not isinstance(transform, IdentityTransform):
-                log_det = transform.log_abs_det_jacobian(unconstrained[name], value, intermediates)
-                log_density = -sum_rightmost(log_det, jnp.ndim(log_det) - jnp.ndim(value) + site.event_dim)
-            values[name] = sample(name, Delta(value, log_density=log_density, event_dim=site.event_dim))
+        for name in self._latent:
+            values[name] = sample(name, self._at(name, unconstrained[name], values))
         return values
 
     def _unpack_latent(self, latent: Any) -> dict[str, Any]:
@@ -199,5 +192,3 @@ class AutoContinuous(AutoGuide):
         z = jax.scipy.special.ndtri(jnp.asarray(quantiles, jnp.result_type(float)))
         latent = loc + scale * z[..., None]
         return self._unpack_and_constrain(latent, params)
-
-

@@ -26,9 +26,12 @@ class AutoDAIS(AutoContinuous):
     r"""A normal distribution whose draws are moved towards the posterior by :math:`K` steps of annealed Langevin
     dynamics, each with one gradient of the density of the model.
 
-    The objective is :math:`\log \pi(z_K) - \log q_0(z_0) + \sum_k \log \mathcal N(\hat v_k; 0, M) - \log \mathcal N(v_k;
-    0, M)`, as :func:`~numpyro.infer.autoguide.annealing.anneal` has it, an unbiased estimate of the evidence but for the
-    logarithm; more steps make it tighter. There is no density of :math:`z_K` itself.
+    The objective is
+
+    .. math:: \log \pi(z_K) - \log q_0(z_0) + \sum_k \log \mathcal N(\hat v_k; 0, M) - \log \mathcal N(v_k; 0, M)
+
+    with momenta :math:`v_k` before and :math:`\hat v_k` after step :math:`k`. Its exponential is an unbiased estimate of
+    the evidence, so that it is a lower bound; more steps make it tighter. There is no density of :math:`z_K` itself.
 
     :param model: the model.
     :param K: the number of steps, 4 by default.
@@ -37,8 +40,8 @@ class AutoDAIS(AutoContinuous):
     :param eta_max: a bound of the step sizes :math:`\eta_k = \eta_0 + \kappa \beta_k`, 0.1 by default.
     :param gamma_init: what a refreshment keeps of the momentum at first, 0.9 by default; between 0 and 1.
     :param prefix: params are ``{prefix}_eta0``, ``{prefix}_eta_coeff`` (:math:`\kappa`), ``{prefix}_gamma``,
-        ``{prefix}_beta_increments`` (of shape ``(K,)``; their cumulated sums over their sum are the inverse temperatures
-        :math:`\beta_k`), ``{prefix}_mass_matrix`` (the diagonal of :math:`M`), ``{prefix}_z_0_loc`` and
+        ``{prefix}_beta_increments`` (of shape ``(K,)``; their cumulated sums over their sum are the inverse
+        temperatures :math:`\beta_k`), ``{prefix}_mass_matrix`` (the diagonal of :math:`M`), ``{prefix}_z_0_loc`` and
         ``{prefix}_z_0_scale`` or ``{prefix}_z_0_scale_tril``.
     :param init_loc_fn: an initialization strategy for the location of :math:`q_0`.
     :param init_scale: the first scale of :math:`q_0`, 0.1 by default; positive.
@@ -101,9 +104,7 @@ class AutoDAIS(AutoContinuous):
 
     def _sample_latent(self) -> Array:
         log_target = self._log_target()
-        schedule = schedule_params(
-            self.prefix, self.K, self.latent_dim, self.eta_init, self.eta_max, self.gamma_init
-        )
+        schedule = schedule_params(self.prefix, self.K, self.latent_dim, self.eta_init, self.eta_max, self.gamma_init)
         base = self._base()
         start = sample(f"{self.prefix}_z_0", base, infer={"is_auxiliary": True})
         kicks = Normal(0.0, jnp.sqrt(schedule.mass_matrix)).expand([self.K, self.latent_dim]).to_event(2).mask(False)
@@ -117,8 +118,8 @@ class AutoSurrogateLikelihoodDAIS(AutoDAIS):
     """Annealing towards a surrogate, for models of large data: a gradient of the surrogate costs less than the model's.
 
     :param model: the model, whose plates may take subsamples of the data.
-    :param surrogate_model: a function without arguments: a model with the same latent sites, and an approximation of the
-        likelihood, such as that of a few weighted points of data. Its params are fitted too.
+    :param surrogate_model: a function without arguments: a model with the same latent sites, and an approximation of
+        the likelihood, such as that of a few weighted points of data. Its params are fitted too.
     :param K: see :class:`AutoDAIS`; so are the other parameters.
 
     **Reference:** Jankowiak & Phan, *Surrogate likelihoods for variational annealed importance sampling* (2021).

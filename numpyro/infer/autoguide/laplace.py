@@ -76,12 +76,14 @@ class AutoLaplaceApproximation(AutoContinuous):
         if not is_traced(scale_tril) and not np.all(np.isfinite(np.asarray(scale_tril))):
             warnings.warn(
                 "AutoLaplaceApproximation: the Hessian of the negative log density is not positive definite at the "
-                "present params, which are no isolated mode; draws will all be at them. Make more steps, or reparametrise "
-                "the model.",
+                "present params, which are no isolated mode; draws will all be at them. Make more steps, or "
+                "reparametrise the model.",
                 UserWarning,
                 stacklevel=find_stack_level(),
             )
-        return MultivariateNormal(loc, scale_tril=jnp.where(jnp.isfinite(scale_tril), scale_tril, 0.0), validate_args=False)
+        return MultivariateNormal(
+            loc, scale_tril=jnp.where(jnp.isfinite(scale_tril), scale_tril, 0.0), validate_args=False
+        )
 
     def get_transform(self, params: Mapping[str, Any]) -> Transform:
         posterior: Any = self.get_posterior(params)

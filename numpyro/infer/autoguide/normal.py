@@ -88,9 +88,7 @@ class AutoNormal(AutoGuide):
         shape = np.shape(self._for_whole_plates(site, np.zeros(site.unconstrained_shape or ()), event_dim))
         names = self._param_names(site.name)
         loc = param(names[0], self._initially(loc_at), event_dim=event_dim)
-        scale = param(
-            names[1], full(shape, self._init_scale), constraint=self.scale_constraint, event_dim=event_dim
-        )
+        scale = param(names[1], full(shape, self._init_scale), constraint=self.scale_constraint, event_dim=event_dim)
         return loc, scale
 
     def _param_names(self, name: str) -> tuple[str, str]:
