@@ -248,7 +248,7 @@ class AutoGuide(ABC):
     def _within(self, plates: Mapping[str, plate], site: Site) -> Iterator[None]:
         """The plates of a site, entered."""
         with ExitStack() as stack:
-            for frame in sorted(site.plates, key=lambda frame: frame.dim, reverse=True):
+            for frame in sorted(site.plates, key=lambda frame: frame.dim or 0, reverse=True):
                 stack.enter_context(plates[frame.name])
             yield
 
@@ -259,7 +259,7 @@ class AutoGuide(ABC):
             if size != frame.size:
                 indices = np.arange(size) % frame.size
                 take = jnp.take if is_traced(value) else lambda v, i, axis: np.take(np.asarray(v), i, axis=axis)
-                value = take(value, indices, axis=frame.dim - event_dim)
+                value = take(value, indices, axis=(frame.dim or 0) - event_dim)
         return value
 
     # Values of sites

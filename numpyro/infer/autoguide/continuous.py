@@ -126,7 +126,8 @@ class AutoContinuous(AutoGuide):
 
     def _constrained(self, latent: Any) -> dict[str, Any]:
         """The values by site, of a vector of unconstrained ones."""
-        unconstrained, values = self._unpack_latent(latent), {}
+        unconstrained = self._unpack_latent(latent)
+        values: dict[str, Any] = {}
         for name in self._latent:
             values[name] = self._transform(name, values)(unconstrained[name])
         return values

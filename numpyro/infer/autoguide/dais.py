@@ -30,8 +30,8 @@ class AutoDAIS(AutoContinuous):
 
     .. math:: \log \pi(z_K) - \log q_0(z_0) + \sum_k \log \mathcal N(\hat v_k; 0, M) - \log \mathcal N(v_k; 0, M)
 
-    with momenta :math:`v_k` before and :math:`\hat v_k` after step :math:`k`. Its exponential is an unbiased estimate of
-    the evidence, so that it is a lower bound; more steps make it tighter. There is no density of :math:`z_K` itself.
+    with momenta :math:`v_k` before and :math:`\hat v_k` after step :math:`k`. Its exponential is an unbiased estimate
+    of the evidence, so that it is a lower bound; more steps make it tighter. There is no density of :math:`z_K` itself.
 
     :param model: the model.
     :param K: the number of steps, 4 by default.
@@ -107,7 +107,7 @@ class AutoDAIS(AutoContinuous):
         schedule = schedule_params(self.prefix, self.K, self.latent_dim, self.eta_init, self.eta_max, self.gamma_init)
         base = self._base()
         start = sample(f"{self.prefix}_z_0", base, infer={"is_auxiliary": True})
-        kicks = Normal(0.0, jnp.sqrt(schedule.mass_matrix)).expand([self.K, self.latent_dim]).to_event(2).mask(False)
+        kicks = Normal(0.0, jnp.sqrt(schedule.mass_matrix)).expand((self.K, self.latent_dim)).to_event(2).mask(False)
         momentum = sample(f"{self.prefix}_momentum", kicks, infer={"is_auxiliary": True})
         end, gained = anneal(log_target, base.log_prob, start, momentum, schedule)
         factor(f"{self.prefix}_factor", gained)

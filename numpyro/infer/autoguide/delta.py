@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from numpyro.distributions import Delta
-from numpyro.infer.autoguide.base import AutoGuide
+from numpyro.infer.autoguide.base import AutoGuide, Start
+from numpyro.infer.model import Site
 from numpyro.primitives import param, plate, sample
 
 
@@ -30,14 +32,15 @@ class AutoDelta(AutoGuide):
             with self._within(plates, site):
                 loc = param(
                     f"{name}_{self.prefix}_loc",
-                    self._initially(
-                        lambda start, site=site: self._for_whole_plates(site, start.values[site.name], site.event_dim)
-                    ),
+                    self._initially(partial(self._value_at, site)),
                     constraint=self._transform(name, values).codomain,
                     event_dim=site.event_dim,
                 )
                 values[name] = sample(name, Delta(loc, event_dim=site.event_dim))
         return {name: values[name] for name in self._latent}
+
+    def _value_at(self, site: Site, start: Start) -> Any:
+        return self._for_whole_plates(site, start.values[site.name], site.event_dim)
 
     def median(self, params: Mapping[str, Any]) -> dict[str, Any]:
         return {name: self._fitted(params, f"{name}_{self.prefix}_loc") for name in self._latent}

@@ -26,8 +26,8 @@ class AutoSemiDAIS(AutoGuide):
     r"""Annealed Langevin dynamics for local latent values, given global ones of another guide.
 
     Local values are those in the plate of the data, of which a subsample may be taken: with global values
-    :math:`\theta` from their guide, the local ones :math:`z_n` move, as those of :class:`AutoDAIS`, towards :math:`p(z_n, y_n \mid
-    \theta)`. The guide needs no params for them in common, and so no amortisation, but may have a guide to start from.
+    :math:`\theta` from their guide, the local ones :math:`z_n` move, as those of :class:`AutoDAIS`, towards
+    :math:`p(z_n, y_n \mid \theta)`. The guide needs no params for them in common, and so no amortisation, but may have a guide to start from.
 
     :param model: the whole model, ``local_model(global_model(...))``.
     :param local_model: the part of the model with the local values. With a ``global_guide`` it takes what the model of
@@ -139,7 +139,7 @@ class AutoSemiDAIS(AutoGuide):
     def _axis(self, site: Site) -> int:
         """The axis of the plate in unconstrained values of a site."""
         dim = next(frame.dim for frame in site.plates if frame.name == self._plate_name)
-        return dim - unconstrained_event_dim(site)
+        return (dim or -1) - unconstrained_event_dim(site)
 
     def _row_shape(self, site: Site) -> tuple[int, ...]:
         shape = list(site.unconstrained_shape or ())
