@@ -24,6 +24,7 @@ LAYERS = [
     ["numpyro._util", "numpyro.util", "numpyro.diagnostics"],
     ["numpyro.ops"],
     ["numpyro.distributions"],
+    ["numpyro.nn"],
     ["numpyro.primitives"],
     ["numpyro.handlers"],
     ["numpyro.infer.chain_axis", "numpyro.infer.program"],

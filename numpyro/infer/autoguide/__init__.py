@@ -1,9 +1,9 @@
 """Guides that are made from models.
 
-In reading order: ``base``, what they share; ``normal`` and ``delta``, a distribution at each site; ``continuous``, one
-distribution for the vector of all unconstrained values; ``gaussian``, ``batched``, ``laplace`` and ``flows``, such
-distributions; ``annealing``, ``dais`` and ``semi_dais``, draws moved towards the posterior; ``guide_list``, guides for
-parts of a model.
+In reading order: ``base`` and ``params``, what they share; ``normal`` and ``delta``, a distribution at each site;
+``continuous``, one distribution for the vector of all unconstrained values; ``gaussian``, ``batched``, ``laplace`` and
+``flows``, such distributions; ``annealing``, ``dais`` and ``semi_dais``, draws moved towards the posterior;
+``guide_list``, guides for parts of a model.
 """
 
 from numpyro.infer.autoguide.base import AutoGuide
@@ -41,3 +41,6 @@ __all__ = [
     "AutoSemiDAIS",
     "AutoSurrogateLikelihoodDAIS",
 ]
+
+for _name in __all__:
+    globals()[_name].__module__ = "numpyro.infer.autoguide"

@@ -13,7 +13,7 @@ from jax import lax
 from numpyro._errors import UsageError
 from numpyro._typing import Array
 from numpyro.distributions import constraints
-from numpyro.infer.autoguide.base import full
+from numpyro.infer.autoguide.params import full
 from numpyro.primitives import param
 
 

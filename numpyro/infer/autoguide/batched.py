@@ -26,9 +26,10 @@ from numpyro.distributions.transforms import (
     ReshapeTransform,
     Transform,
 )
-from numpyro.infer.autoguide.base import Start, full, require_positive_scale, zeros
+from numpyro.infer.autoguide.base import Start
 from numpyro.infer.autoguide.continuous import AutoContinuous
 from numpyro.infer.autoguide.gaussian import check_rank, default_rank, identity
+from numpyro.infer.autoguide.params import full, require_positive_scale, zeros
 from numpyro.infer.initialization import init_to_uniform
 from numpyro.infer.model import ModelView
 from numpyro.infer.program import is_traced
@@ -41,8 +42,6 @@ class AutoBatchedMixin:
     With the batch shape :math:`B`, the vector is one of shape ``B + (d,)``, flattened: the entries of a batch stand
     together.
     """
-
-    __module__ = "numpyro.infer.autoguide"
 
     batch_ndim: int
     _batch_shape: Shape

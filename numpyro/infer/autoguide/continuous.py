@@ -15,7 +15,8 @@ from numpyro._typing import Array, Key, Shape
 from numpyro.distributions import Distribution, Normal, TransformedDistribution
 from numpyro.distributions.transforms import ComposeTransform, Transform
 from numpyro.handlers import block, substitute
-from numpyro.infer.autoguide.base import AutoGuide, Fitted, Start, zeros
+from numpyro.infer.autoguide.base import AutoGuide, Start
+from numpyro.infer.autoguide.params import Fitted, zeros
 from numpyro.infer.initialization import init_to_uniform
 from numpyro.infer.model import Layout, ModelView
 from numpyro.infer.model.evaluate import log_density_at

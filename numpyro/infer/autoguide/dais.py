@@ -13,9 +13,9 @@ from numpyro._typing import Array
 from numpyro.distributions import Distribution, MultivariateNormal, Normal, constraints
 from numpyro.handlers import block, seed, trace
 from numpyro.infer.autoguide.annealing import anneal, check_schedule, schedule_params
-from numpyro.infer.autoguide.base import full
 from numpyro.infer.autoguide.continuous import AutoContinuous
 from numpyro.infer.autoguide.gaussian import identity
+from numpyro.infer.autoguide.params import full
 from numpyro.infer.initialization import init_to_uniform
 from numpyro.infer.model.density import Prototype
 from numpyro.primitives import factor, param, sample

@@ -12,8 +12,8 @@ import numpy as np
 from numpyro._errors import UsageError
 from numpyro.distributions import Distribution, LowRankMultivariateNormal, MultivariateNormal, Normal, constraints
 from numpyro.distributions.transforms import AffineTransform, IndependentTransform, LowerCholeskyAffine, Transform
-from numpyro.infer.autoguide.base import full, require_positive_scale, zeros
 from numpyro.infer.autoguide.continuous import AutoContinuous
+from numpyro.infer.autoguide.params import full, require_positive_scale, zeros
 from numpyro.infer.initialization import init_to_uniform
 from numpyro.primitives import param
 

@@ -29,6 +29,7 @@ class AutoGuideList(AutoGuide):
 
     >>> import jax, numpyro, numpyro.distributions as dist
     >>> from numpyro.handlers import block
+    >>> from numpyro.infer.autoguide import AutoDelta, AutoGuideList, AutoNormal
     >>> def model():
     ...     x = numpyro.sample("x", dist.Normal(0.0, 1.0))
     ...     numpyro.sample("y", dist.Normal(x, 1.0))

@@ -11,7 +11,8 @@ import numpy as np
 
 from numpyro.distributions import Normal, TransformedDistribution, constraints
 from numpyro.distributions.transforms import IdentityTransform
-from numpyro.infer.autoguide.base import AutoGuide, full, require_positive_scale, unconstrained_event_dim
+from numpyro.infer.autoguide.base import AutoGuide
+from numpyro.infer.autoguide.params import full, require_positive_scale, unconstrained_event_dim
 from numpyro.infer.initialization import init_to_uniform
 from numpyro.infer.model import Site
 from numpyro.primitives import param, plate, sample
@@ -36,6 +37,7 @@ class AutoNormal(AutoGuide):
 
     >>> import jax, numpyro, numpyro.distributions as dist
     >>> from numpyro.infer import SVI, Trace_ELBO
+    >>> from numpyro.infer.autoguide import AutoNormal
     >>> def model(y):
     ...     s = numpyro.sample("s", dist.HalfNormal(1.0))
     ...     numpyro.sample("y", dist.Normal(0.0, s), obs=y)

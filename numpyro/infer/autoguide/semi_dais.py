@@ -14,8 +14,9 @@ from numpyro._typing import Array, Key
 from numpyro.distributions import Normal, constraints
 from numpyro.handlers import block, seed, substitute, trace
 from numpyro.infer.autoguide.annealing import anneal, check_schedule, schedule_params
-from numpyro.infer.autoguide.base import AutoGuide, full, unconstrained_event_dim, zeros
+from numpyro.infer.autoguide.base import AutoGuide
 from numpyro.infer.autoguide.dais import params_of
+from numpyro.infer.autoguide.params import full, unconstrained_event_dim, zeros
 from numpyro.infer.model import ModelView, Site
 from numpyro.infer.model.evaluate import log_density_at
 from numpyro.primitives import factor, param, plate, sample
@@ -27,7 +28,7 @@ class AutoSemiDAIS(AutoGuide):
 
     Local values are those in the plate of the data, of which a subsample may be taken: with global values
     :math:`\theta` from their guide, the local ones :math:`z_n` move, as those of :class:`AutoDAIS`, towards
-    :math:`p(z_n, y_n \mid \theta)`. The guide needs no params for them in common, and so no amortisation, but may have a guide to start from.
+    :math:`p(z_n, y_n \mid \theta)`. They need no amortisation, but may have a guide to start from.
 
     :param model: the whole model, ``local_model(global_model(...))``.
     :param local_model: the part of the model with the local values. With a ``global_guide`` it takes what the model of
