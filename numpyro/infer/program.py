@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from typing import Any
 
 import jax
@@ -141,7 +141,11 @@ class Program:
 
     def largest_product(self) -> int:
         """The entries of the largest operand of a matrix product or convolution in the program; 0 without any."""
-        return _largest_product(self._jaxpr)
+        return max((aval.size for aval in _operands(self._jaxpr, _PRODUCTS)), default=0)
+
+    def largest_factor(self) -> int:
+        """The rows of the largest matrix that the program factorises, or solves with; 0 without any."""
+        return max((max(aval.shape[-2:], default=0) for aval in _operands(self._jaxpr, _FACTORS)), default=0)
 
     def key_with_values(self) -> Hashable:
         """The key of the program together with the values of its captured arrays, for one that keeps them."""
@@ -159,14 +163,19 @@ class Program:
 _JAXPRS = (jex_core.ClosedJaxpr, jex_core.Jaxpr)
 
 
-def _largest_product(jaxpr: Any) -> int:
-    sizes = [0]
+_PRODUCTS = frozenset({"dot_general", "conv_general_dilated"})
+_FACTORS = frozenset({"cholesky", "triangular_solve", "lu", "eigh", "eig", "qr", "geqrf", "svd", "schur"})
+
+
+def _operands(jaxpr: Any, primitives: frozenset[str]) -> Iterator[Any]:
+    """The types of all operands of some primitives, at any depth."""
     for equation in jaxpr.eqns:
-        if equation.primitive.name in ("dot_general", "conv_general_dilated"):
-            sizes += [atom.aval.size for atom in equation.invars]
+        if equation.primitive.name in primitives:
+            yield from (atom.aval for atom in equation.invars)
         inner = jax.tree.leaves(list(equation.params.values()), is_leaf=lambda value: isinstance(value, _JAXPRS))
-        sizes += [_largest_product(getattr(value, "jaxpr", value)) for value in inner if isinstance(value, _JAXPRS)]
-    return max(sizes)
+        for value in inner:
+            if isinstance(value, _JAXPRS):
+                yield from _operands(getattr(value, "jaxpr", value), primitives)
 
 
 def is_traced(tree: PyTree) -> bool:

@@ -131,6 +131,9 @@ class HMCSampler(Sampler):
     def postprocess(self, data: Data, draw: PyTree) -> PyTree:
         return self._postprocess(data.postprocess, data.model, self.layout.ravel(draw))
 
+    def largest_factor(self) -> int:
+        return self._potential.largest_factor()
+
     def identity(self) -> tuple[Any, PyTree]:
         name, algorithm, layout, structure, potential, _, postprocess = self.key
         return (name, algorithm, layout, structure, potential, postprocess), self.data._replace(draw=())

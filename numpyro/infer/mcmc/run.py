@@ -16,6 +16,7 @@ import numpy as np
 
 from numpyro._errors import UsageError
 from numpyro._typing import Key, PyTree
+from numpyro.infer.mcmc.blas import one_thread_for_factors
 from numpyro.infer.mcmc.driver import Driver, Ending, Lane
 from numpyro.infer.mcmc.engine import Chains, Plan, Programs, buffer_rows, compile_programs
 from numpyro.infer.mcmc.interrupt import interruptible
@@ -167,11 +168,12 @@ class ChainRun:
         lanes = self._lanes([placement.place(state) for state in states], done, chains, traced=not host)
         records: Mapping[str, PyTree]
         error = None
+        factor = sampler.largest_factor() if host else 0
         if self.store is None:
-            self._advance(driver, lanes, recorder, one_state)
+            self._advance(driver, lanes, recorder, one_state, factor)
             records = recorder.draws()
         else:
-            records, error = self._advance_stored(driver, lanes, recorder, one_state)
+            records, error = self._advance_stored(driver, lanes, recorder, one_state, factor)
         return Outcome(self._last_state(lanes, placement, chains), records, driver.ending, error)
 
     # What is to be advanced
@@ -303,14 +305,21 @@ class ChainRun:
                 lane.progress.bar.update(lane.done, "", 0)
         return lanes
 
-    def _advance(self, driver: Driver, lanes: list[Lane], recorder: Recorder, one_state: PyTree) -> None:
+    def _advance(
+        self, driver: Driver, lanes: list[Lane], recorder: Recorder, one_state: PyTree, largest_factor: int
+    ) -> None:
         targets = [self.schedule.iterations]
         if self.until is not None:
             targets = [self.schedule.iterations_for(draws) for draws in self.until.looks(self.schedule.draws)]
         on_threads = self.chain_method == "parallel" and len(lanes) > 1 and lanes[0].progress is not None
         advance = driver.advance_on_threads if on_threads else driver.advance_all
         is_enough = None if self.until is None else partial(self._is_enough, self.until, recorder, one_state)
-        with interruptible(driver.stop, self.stop_signals), ExitStack() as closing:
+        at_once = len(lanes) if on_threads else 1
+        with (
+            interruptible(driver.stop, self.stop_signals),
+            one_thread_for_factors(largest_factor, at_once),
+            ExitStack() as closing,
+        ):
             for bar in {id(lane.progress.bar): lane.progress.bar for lane in lanes if lane.progress}.values():
                 if bar is not None:
                     closing.callback(bar.close)
@@ -341,7 +350,7 @@ class ChainRun:
         return Session(sampler, template, shapes, lanes, self.schedule, placement)
 
     def _advance_stored(
-        self, driver: Driver, lanes: list[Lane], recorder: Recorder, one_state: PyTree
+        self, driver: Driver, lanes: list[Lane], recorder: Recorder, one_state: PyTree, largest_factor: int
     ) -> tuple[Mapping[str, PyTree], Exception | None]:
         """Advance; the draws in the store or, where it could not be written to the end, the draws and the error."""
         from numpyro.infer.mcmc.store import StoreRecorder
@@ -349,7 +358,7 @@ class ChainRun:
         if not isinstance(recorder, StoreRecorder):
             raise TypeError("a run with a store records in it")
         try:
-            self._advance(driver, lanes, recorder, one_state)
+            self._advance(driver, lanes, recorder, one_state, largest_factor)
         except StoreError as error:
             if not recorder.failed:
                 raise

@@ -86,6 +86,10 @@ class Sampler(ABC):
         """The key and the data of all that steps depend on, by which a run is known again; how it began is left out."""
         return self.key, self.data
 
+    def largest_factor(self) -> int:
+        """The rows of the largest matrix that a step factorises; 0 for none."""
+        return 0
+
     def pack(self, state: PyTree) -> PyTree:
         """The state as :meth:`step` takes it, from the state as it is documented."""
         return state
@@ -131,6 +135,9 @@ class KernelSampler(Sampler):
 
     def postprocess(self, data: PyTree, draw: PyTree) -> PyTree:
         return self._postprocess(data[1], draw)
+
+    def largest_factor(self) -> int:
+        return self._step.largest_factor()
 
     def without_data(self) -> KernelSampler:
         bare = object.__new__(KernelSampler)
