@@ -235,7 +235,10 @@ def _conditions_deterministic(condition: bool | None, exclude: bool | None) -> b
 
 
 def as_count(name: str, value: Any, least: int) -> int:
+    """``value`` as an integer that is not less than ``least``."""
     try:
+        if isinstance(value, bool):
+            raise TypeError
         count = operator.index(value)
     except TypeError:
         raise TypeError(f"`{name}` must be an integer, but got {value!r}.") from None

@@ -194,7 +194,7 @@ def run_chunk(
         # Every iteration writes the row of its draw; the last of a row's iterations is the one that stays.
         row = jnp.maximum((count - skip) // thinning, 0)
         values = sampler.fields(sampler.unpack(packed), fields)
-        buffers = jax.tree.map(lambda b, v: lax.dynamic_update_index_in_dim(b, v, row, 0), buffers, values)
+        buffers = jax.tree.map(lambda buffer, value: _write(buffer, value, row), buffers, values)
         return count + 1, packed, buffers
 
     total = skip + kept * thinning
@@ -226,7 +226,7 @@ def run_chunk_by_moves(
         underway = moves.choose(ended, moves.restart(data, packed, underway), underway)
         row = jnp.where(ended, jnp.maximum((count - skip) // thinning, 0), rows)
         values = sampler.fields(sampler.unpack(packed), fields)
-        buffers = jax.tree.map(lambda b, v: lax.dynamic_update_index_in_dim(b, v, row, 0), buffers, values)
+        buffers = jax.tree.map(lambda buffer, value: _write(buffer, value, row), buffers, values)
         return count + ended, packed, underway, buffers
 
     first = (jnp.int32(0), packed, moves.begin(data, packed), buffers)
@@ -240,6 +240,11 @@ def _chains_go_apart() -> bool:
     if pace not in ("", "own", "common"):
         raise ValueError(f"The environment variable {PACE} is 'own' or 'common', got {pace!r}.")
     return pace == "own" or (pace == "" and jax.default_backend() != "cpu")
+
+
+def _write(buffer: Array, value: Array, row: Array) -> Array:
+    """Write a row. XLA does not know how to write one without entries."""
+    return lax.dynamic_update_index_in_dim(buffer, value, row, 0) if buffer.size else buffer
 
 
 def buffer_rows(shapes: PyTree) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import warnings
@@ -24,6 +25,7 @@ from numpyro.infer.mcmc.schedule import Phase, Schedule
 from numpyro.infer.mcmc.settings import thread_settings_as
 from numpyro.infer.mcmc.stopping import Until
 from numpyro.infer.model.view import require_run_time_arrays
+from numpyro.infer.program import in_jit, is_traced
 from numpyro.util import is_prng_key
 
 if TYPE_CHECKING:
@@ -121,10 +123,10 @@ class MCMC:
         self.progress_bar, self.progress_rate = progress_bar, progress_rate
         self._jit_model_args = jit_model_args
         self.until, self.time_budget = until, time_budget
-        self.stop_signals = tuple(signal.Signals(number) for number in stop_signals)
+        self.stop_signals = _as_signals(stop_signals)
         if store is not None and callable(chain_method):
             raise ValueError("`store` needs chains that advance in pieces: chain_method must not be a function.")
-        self.store = store
+        self.store = None if store is None else os.path.abspath(os.path.expanduser(store))
         self._sample_field = sampler.sample_field
         self._args: tuple = ()
         self._kwargs: dict[str, Any] = {}
@@ -191,6 +193,8 @@ class MCMC:
         if self.store is not None:
             import_store()
             self._check_key(rng_key)
+            if is_traced((rng_key, args, kwargs)) or in_jit():
+                raise UsageError("`store` needs concrete draws: it cannot be used inside jit, vmap or grad.")
             store = NewStore(self.store, self._settings(rng_key, extra_fields, phases))
         self._run(rng_key, args, kwargs, extra_fields, init_params, phases, store)
 
@@ -218,6 +222,7 @@ class MCMC:
         :param sampler: the kernel, of the same model and with the same settings.
         :param args: the arguments of the model, the same as those of the run.
         :param num_samples: go on to so many iterations of sampling, where the run had fewer.
+        :param until: a target; by default the one that the run had.
         :param init_params: what the run was given, for kernels that need it for its shapes (those of a
             ``potential_fn``).
         :param kwargs: keyword arguments of the model.
@@ -231,8 +236,10 @@ class MCMC:
             mcmc.run(random.key(0), data)                       # ... the machine goes down
             mcmc = MCMC.resume("run.zarr", NUTS(model), data)   # some other day
         """
-        store = import_store().RunStore(path)
+        store = import_store().RunStore(os.path.expanduser(path))
         settings = store.about["settings"]
+        if until is None and settings["until"] is not None:
+            until = Until(**settings["until"])
         mcmc = cls(
             sampler,
             **{
@@ -273,6 +280,7 @@ class MCMC:
             "rng_key": np.asarray(jax.random.key_data(rng_key)).tolist(),
             "key_impl": str(jax.random.key_impl(rng_key)) if typed else None,
             "phases": _as_json(phases),
+            "until": None if self.until is None else dataclasses.asdict(self.until),
         }
 
     def _run(
@@ -421,8 +429,8 @@ class MCMC:
             raise UsageError(f"`run` must be called before `{method}`.")
         if not self._states:
             raise UsageError(
-                f"`{method}` has no draws: the last call was `warmup` without collect_warmup=True, or was interrupted "
-                "in warm-up."
+                f"`{method}` has no draws: the last call was `warmup` without collect_warmup=True, or the run ended in "
+                "its warm-up, by an interrupt or for want of time."
             )
         return self._states
 
@@ -453,6 +461,19 @@ class MCMC:
     def _arrange(self, tree: PyTree, group_by_chain: bool) -> PyTree:
         arranged = _flatten_chains(tree, group_by_chain)
         return arranged if self._on_host else _to_device(arranged)
+
+
+def _as_signals(stop_signals: Any) -> tuple[signal.Signals, ...]:
+    try:
+        signals = tuple(signal.Signals(number) for number in stop_signals)
+    except (TypeError, ValueError):
+        signals = (signal.SIGKILL,)
+    if {signal.SIGKILL, signal.SIGSTOP} & set(signals):
+        raise ValueError(
+            "`stop_signals` must be a sequence of signals that can be listened to, such as (signal.SIGINT, "
+            f"signal.SIGTERM), got {stop_signals!r}."
+        )
+    return signals
 
 
 def _as_json(phases: list[Phase]) -> list[list[Any]]:

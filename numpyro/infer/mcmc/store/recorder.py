@@ -110,8 +110,11 @@ class StoreRecorder(Recorder):
         return self._chains[lanes - 1].stop, draws
 
     def close(self) -> None:
-        for lane in list(self._ahead.values()):
-            self._commit(lane)
+        try:
+            for lane in list(self._ahead.values()):
+                self._commit(lane)
+        finally:
+            self._store.end_writing()
         self._wait_for_all()
 
     def _wait_for_all(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import shutil
 import uuid
 from collections.abc import Iterator, Sequence
@@ -19,11 +20,12 @@ from zarr.codecs import Crc32cCodec, ZstdCodec
 
 from numpyro._typing import PyTree, Shape
 from numpyro.infer.mcmc.recorder import StoreError, is_key, key_impl
-from numpyro.infer.mcmc.store.files import DurableStore, sync_folder, write_durably
+from numpyro.infer.mcmc.store.files import DurableStore, lock_folder, sync_folder, write_durably
 from numpyro.infer.mcmc.store.variables import Variable, Variables, with_shape
 
 FORMAT = 1
 COORDINATE_CHUNK = 1 << 16
+DIMENSIONS = ("chain", "draw")
 KEEP_ZEROS: Any = {"write_empty_chunks": True}
 """Write chunks of zeros, too: a chunk that is missing is a sign of damage."""
 
@@ -45,7 +47,8 @@ class RunStore:
 
         :raises StoreError: where there is none, or it is damaged.
         """
-        self.path = Path(path)
+        self.path = Path(path).absolute()
+        self._lock: int | None = None
         if not self.path.exists():
             raise StoreError(f"There is no store at '{path}'.")
         with self._reading():
@@ -71,7 +74,7 @@ class RunStore:
         :param states: the states that lanes begin with.
         :raises StoreError: where there is something at ``path``, or it cannot be written.
         """
-        path = Path(path)
+        path = Path(path).absolute()
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise StoreError(
                 f"The store '{path}' exists. To go on with its run, use MCMC.resume; to run anew, name another path or "
@@ -84,7 +87,7 @@ class RunStore:
             root.attrs["numpyro"] = about | {"format": FORMAT, "num_chains": shape[0]}
             for group in ("posterior", "sample_stats"):
                 root.create_group(group)
-                for dimension, length in zip(("chain", "draw"), shape):
+                for dimension, length in zip(DIMENSIONS, shape):
                     chunk = shape[0] if dimension == "chain" else COORDINATE_CHUNK
                     array = _new_array(root, f"{group}/{dimension}", (length,), (chunk,), np.int64, (dimension,))
                     array[:] = np.arange(length)
@@ -110,7 +113,16 @@ class RunStore:
         return store
 
     def begin_writing(self, variables: Variables, draws: int) -> None:
-        """Make room for ``draws`` draws of each chain, and write down what the run is now."""
+        """Make room for ``draws`` draws of each chain, and write down what the run is now.
+
+        :raises StoreError: where another run is writing to the store.
+        """
+        self._lock = lock_folder(self.path)
+        if self._lock is None:
+            raise StoreError(
+                f"The store '{self.path}' is being written to by another run, of this process or another one: wait "
+                "until it has ended."
+            )
         self._root = zarr.open_group(DurableStore(self.path), mode="r+")
         self._root.attrs["numpyro"] = self.about
         self._arrays = {}
@@ -122,6 +134,20 @@ class RunStore:
         for lane in range(self.num_lanes):
             path = f"sampler_state/lane_{lane}"
             self._arrays[path] = self._root[path].with_config(KEEP_ZEROS)
+
+    def end_writing(self) -> None:
+        """Let others write."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def require_coordinates(self) -> None:
+        """Raise where the numbers of chains and draws are not what they are to be."""
+        with self._reading():
+            for path in (f"{group}/{dimension}" for group in ("posterior", "sample_stats") for dimension in DIMENSIONS):
+                found = np.asarray(self._root[path][:])
+                if not np.array_equal(found, np.arange(len(found))):
+                    raise StoreError(f"The store '{self.path}' is damaged: '{path}' does not count from 0.")
 
     @property
     def num_lanes(self) -> int:

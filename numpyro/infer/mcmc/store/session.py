@@ -70,6 +70,8 @@ class Session:
             if found["jax"] != expected["jax"]:
                 different.append(f"it was made with JAX {found['jax']}, this is {expected['jax']}")
             raise StoreError(f"This run cannot go on with the store '{store.path}': {'; '.join(different)}.")
+        if jax.process_index() == 0:
+            store.require_coordinates()
         states, done = [], []
         for lane in range(store.num_lanes):
             try:

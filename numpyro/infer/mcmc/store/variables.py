@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
@@ -17,6 +18,8 @@ from numpyro.infer.mcmc.recorder import Records, is_key, key_impl
 
 CHUNK_BYTES = 1 << 20
 MAX_CHUNK_DRAWS = 1024
+LONGEST_NAME = 100
+RESERVED = frozenset({"", "chain", "draw", "c", "zarr.json"})
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,10 @@ class Variables:
 
 
 def _unused(name: str, taken: set[str]) -> str:
-    name = name.replace("/", ".")
+    """A name that a file can have, and that no other variable has."""
+    name = re.sub(r"[/\\\x00]", ".", name)[:LONGEST_NAME]
+    if name in RESERVED or name.startswith((".", "__")):
+        name = f"site_{name}"
     while any(path.endswith(f"/{name}") for path in taken):
         name += "_"
     return name
