@@ -73,6 +73,8 @@ def test_draws_in_batches_are_the_same(parallel):
     np.testing.assert_array_equal(*likelihoods)
     with pytest.raises(ValueError, match="`batch_size` must be at least 1"):
         Predictive(model, num_samples=7, batch_size=0)
+    with pytest.raises(TypeError, match="`batch_size` must be an integer"):
+        Predictive(model, num_samples=7, batch_size=True)
 
 
 def test_a_models_own_batch_size_stays_its_own():

@@ -69,14 +69,16 @@ class Layout:
             if tuple(np.shape(leaf)) != shape:
                 expected, got = self.unravel_shapes(), jax.tree.map(np.shape, tree)
                 raise ValueError(f"expected values of the shapes {expected}, got {got}")
-        if not leaves:
-            return jnp.zeros(0, self.dtype)
-        return jnp.concatenate([jnp.ravel(jnp.asarray(leaves[i], self.dtype)) for i in self._order])
+        # XLA's code for processors ends the process where empty arrays are joined with others.
+        parts = [jnp.ravel(jnp.asarray(leaves[i], self.dtype)) for i in self._order if np.size(leaves[i])]
+        return jnp.concatenate(parts) if parts else jnp.zeros(0, self.dtype)
 
     def unravel(self, flat: Array) -> PyTree:
         """The pytree whose leaves are read from ``flat``, a vector of length ``size``."""
         leaves = [
             jnp.reshape(jax.lax.slice_in_dim(flat, s.start, s.stop), shape).astype(dtype)
+            if s.stop > s.start
+            else jnp.zeros(shape, dtype)
             for s, shape, dtype in zip(self._slices, self.shapes, self.dtypes, strict=True)
         ]
         return jax.tree.unflatten(self.structure, leaves)

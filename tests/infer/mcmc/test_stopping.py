@@ -89,6 +89,8 @@ def test_sigterm_ends_a_run_where_the_user_asks_for_it():
     [
         ({"until": {"ess": 3}}, "`until` must be a target"),
         ({"time_budget": 0}, "`time_budget` must be a positive number"),
+        ({"stop_signals": (signal.SIGKILL,)}, "`stop_signals` must be a sequence of signals"),
+        ({"stop_signals": "SIGTERM"}, "`stop_signals` must be a sequence of signals"),
         ({"progress_bar": "two"}, "`progress_bar` must be True, False or 'one'"),
     ],
 )

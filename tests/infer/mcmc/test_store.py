@@ -346,6 +346,8 @@ def flip(path):
         lambda store: flip(store / "sampler_state/lane_1/c/0"),
         lambda store: (store / "sampler_state/lane_0/c/0").unlink(),
         lambda store: (store / "sample_stats/diverging/zarr.json").write_text("{"),
+        lambda store: flip(store / "posterior/draw/c/0"),
+        lambda store: (store / "sample_stats/draw/c/0").unlink(),
         lambda store: (store / "zarr.json").write_text(""),
         lambda store: (store / "zarr.json").unlink(),
     ],
@@ -416,3 +418,55 @@ def test_without_zarr_the_extra_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "zarr", None)
     with pytest.raises(ImportError, match=r"numpyro\[zarr\]"):
         prepare(tmp_path / "run").run(KEY, Y)
+
+
+def test_sites_of_any_name_and_of_no_entries(tmp_path):
+    names = ["chain", "draw", "", ".", "..", "a\\b", "a/b", "a.b", "zarr.json", "c", "x" * 300, "café au lait", "__z"]
+
+    def named():
+        for name in names:
+            numpyro.sample(name, dist.Normal(0.0, 1.0))
+        numpyro.sample("empty", dist.Normal(0.0, 1.0).expand([0]))
+
+    stored, plain = [prepare(store, kernel=NUTS(named), num_samples=10) for store in (tmp_path / "run", None)]
+    for mcmc in (stored, plain):
+        mcmc.run(KEY)
+    assert_same(drawn(stored), drawn(plain))
+    assert drawn(stored)["draws"]["empty"].shape == (2, 10, 0)
+    posterior = xarray.open_zarr(tmp_path / "run", group="posterior", consolidated=False)
+    assert len(posterior.data_vars) == len(names) + 1
+
+
+def test_one_run_writes_at_a_time(finished, tmp_path, monkeypatch):
+    from numpyro.infer.mcmc.store.files import lock_folder
+
+    held = lock_folder(finished)
+    before = contents(finished)
+    with pytest.raises(StoreError, match="being written to by another run"):
+        resume(finished)
+    assert contents(finished) == before
+    os.close(held)
+    resume(finished)
+
+
+def test_a_path_is_that_of_where_the_run_began(whole, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    mcmc = prepare("run")
+    mcmc.run(KEY, Y, extra_fields=FIELDS)
+    (tmp_path / "below").mkdir()
+    monkeypatch.chdir(tmp_path / "below")
+    assert_same(drawn(mcmc), whole("sequential"))
+
+
+def test_a_run_that_is_gone_on_with_keeps_its_target(tmp_path):
+    from numpyro.infer import Until
+
+    prepare(tmp_path / "run", num_samples=5000, until=Until(min_bulk_ess=50)).run(KEY, Y)
+    again = resume(tmp_path / "run")
+    assert again.until == Until(min_bulk_ess=50)
+    assert again.get_samples(True)["mu"].shape[1] < 5000
+
+
+def test_no_store_inside_a_trace(tmp_path):
+    with pytest.raises(ValueError, match="cannot be used inside jit"):
+        jax.jit(lambda key: prepare(tmp_path / "run").run(key, Y))(KEY)
