@@ -117,7 +117,6 @@ CONTINUOUS_CASES = [
         dist.HurdlePoisson,
         batch(gate=[0.3, 0.05], rate=[0.7, 30.0]),
         lambda gate, rate: _count_hurdle(gate, st.poisson(rate)),
-        lacks=frozenset({"entropy"}),
     ),
     Case(
         hurdle_uniform,

@@ -55,11 +55,13 @@ def zero_inflated(gate: float, base: Any) -> Any:
 
 def _beta_negative_binomial(a: float, b: float, n: float) -> Any:
     r = st.betanbinom(n, b, a)
-    cumulative = np.cumsum(r.pmf(np.arange(2000)))
+    probs = r.pmf(np.arange(2000))
+    cumulative = np.cumsum(probs)
     return SimpleNamespace(
         logpmf=r.logpmf,
         cdf=lambda k: cumulative[np.asarray(k, int)],
         ppf=lambda q: np.searchsorted(cumulative, q),
+        entropy=lambda: -np.sum(probs * np.log(probs)),
         mean=r.mean,
         var=r.var,
     )
@@ -81,13 +83,11 @@ COUNT_CASES = [
         dist.BinomialProbs,
         batch(probs=[0.3, 0.85], total_count=[7, 7]),
         lambda p, n: st.binom(n, p),
-        lacks=frozenset({"entropy"}),
     ),
     Case(
         dist.BinomialLogits,
         batch(logits=[0.3, -2.0], total_count=[30, 30]),
         lambda x, n: st.binom(n, sp.expit(x)),
-        lacks=frozenset({"entropy"}),
     ),
     Case(dist.CategoricalProbs, batch(probs=[[0.35, 0.2, 0.45], [0.15, 0.0, 0.85]]), _categorical),
     Case(
@@ -100,13 +100,11 @@ COUNT_CASES = [
         dist.MultinomialProbs,
         batch(probs=[[0.35, 0.2, 0.45], [0.15, 0.0, 0.85]], total_count=[5, 40]),
         lambda p, n: st.multinomial(n, p),
-        lacks=frozenset({"entropy"}),
     ),
     Case(
         dist.MultinomialLogits,
         batch(logits=[[0.3, 0.2, -5.0], [10.1, 10.0, 12.0]], total_count=[5, 40]),
         lambda x, n: st.multinomial(n, sp.softmax(x)),
-        lacks=frozenset({"entropy"}),
     ),
     Case(
         dist.OrderedLogistic,
@@ -117,7 +115,6 @@ COUNT_CASES = [
         dist.BetaBinomial,
         batch(concentration1=[0.7, 3.0], concentration0=[2.0, 5.0], total_count=[30, 30]),
         lambda a, b, n: st.betabinom(n, a, b),
-        lacks=frozenset({"entropy"}),
     ),
     Case(
         zero_inflated_uniform,
@@ -130,47 +127,40 @@ COUNT_CASES = [
         batch(concentration=[[0.7, 2.0, 3.5], [5.0, 1.0, 0.9]], total_count=[5, 40]),
         st.dirichlet_multinomial,
         marginals=lambda a, n: [st.betabinom(n, a_i, np.sum(a) - a_i) for a_i in a],
-        lacks=frozenset({"entropy"}),
     ),
     # on all counts
-    Case(dist.Poisson, batch(rate=[0.7, 30.0]), st.poisson, lacks=frozenset({"entropy"})),
+    Case(dist.Poisson, batch(rate=[0.7, 30.0]), st.poisson),
     Case(dist.GeometricProbs, batch(probs=[0.37, 0.85]), lambda p: st.geom(p, -1), floating_draws=True),
     Case(dist.GeometricLogits, batch(logits=[0.3, -2.0]), lambda x: st.geom(sp.expit(x), -1), floating_draws=True),
     Case(
         dist.GammaPoisson,
         batch(concentration=[0.7, 30.0], rate=[1.5, 2.0]),
         lambda a, b: st.nbinom(a, b / (b + 1)),
-        lacks=frozenset({"entropy"}),
     ),
     Case(
         dist.NegativeBinomial2,
         batch(mean=[0.7, 30.0], concentration=[1.5, 2.0]),
         lambda m, a: st.nbinom(a, a / (a + m)),
-        lacks=frozenset({"entropy"}),
     ),
     Case(
         dist.NegativeBinomialProbs,
         batch(total_count=[0.7, 30.0], probs=[0.3, 0.8]),
         lambda n, p: st.nbinom(n, 1 - p),
-        lacks=frozenset({"entropy"}),
     ),
     Case(
         dist.NegativeBinomialLogits,
         batch(total_count=[0.7, 30.0], logits=[0.3, -2.0]),
         lambda n, x: st.nbinom(n, sp.expit(-x)),
-        lacks=frozenset({"entropy"}),
     ),
     Case(
         dist.BetaNegativeBinomial,
         batch(concentration1=[0.7, 3.0], concentration0=[8.0, 12.0], n=[3.0, 9.0]),
         _beta_negative_binomial,
-        lacks=frozenset({"entropy", "icdf"}),
     ),
     Case(
         dist.ZeroInflatedPoisson,
         batch(gate=[0.3, 0.05], rate=[0.7, 3.0]),
         lambda g, rate: zero_inflated(g, st.poisson(rate)),
-        lacks=frozenset({"entropy"}),
     ),
     Case(
         zero_inflated_geometric,

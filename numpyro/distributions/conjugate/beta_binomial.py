@@ -8,6 +8,7 @@ from jax.scipy.special import expit
 
 from numpyro._typing import Array, ArrayLike, Key, Shape
 from numpyro.distributions import constraints
+from numpyro.distributions._count_sums import count_entropy
 from numpyro.distributions._maths import broadcast_to, where_inside
 from numpyro.distributions._shapes import promote_shapes
 from numpyro.distributions._validation import check_key, validate_sample
@@ -101,6 +102,10 @@ class BetaBinomial(Distribution):
         size, n = self.concentration1 + jnp.asarray(self.concentration0), self.total_count
         binomial_variance = n * self._probs * (self.concentration0 / size)
         return broadcast_to(binomial_variance * (size + n) / (size + 1), self.batch_shape)
+
+    def entropy(self) -> Array:
+        """The sum over all counts, or over 600 points between them where they are many."""
+        return count_entropy(self, self.total_count)
 
     def enumerate_support(self, expand: bool = True) -> Array:
         return enumerate_range(0, static_bound(self, "total_count", self.total_count), self.batch_shape, expand)

@@ -7,14 +7,18 @@ from jax import lax, random
 
 from numpyro._typing import Array, ArrayLike, Key, Shape
 from numpyro.distributions import constraints
+from numpyro.distributions._count_sums import end_nodes, entropy_at, unchecked, window
 from numpyro.distributions._maths import broadcast_to, where_inside
 from numpyro.distributions._shapes import promote_shapes
 from numpyro.distributions._validation import check_key, validate_sample
 from numpyro.distributions.conjugate.coefficient import log_coefficient
-from numpyro.distributions.discrete.support import sum_up_to
+from numpyro.distributions.discrete.support import count_quantile, sum_up_to
 from numpyro.distributions.distribution import Distribution
+from numpyro.ops.log_gamma import gammaln
 from numpyro.ops.random import gamma_poisson
 from numpyro.ops.rejection import log_odds
+
+_SINGLE = 4095.0
 
 
 class BetaNegativeBinomial(Distribution):
@@ -72,8 +76,48 @@ class BetaNegativeBinomial(Distribution):
         return where_inside(inside, log_ratio - jnp.log1p(value / n))
 
     def cdf(self, value: ArrayLike) -> Array:
-        """Probability of at most ``value``, by adding up the probabilities of all counts until there."""
-        return sum_up_to(value, self)
+        """Probability of at most ``value``, by adding up those of all counts until there.
+
+        Beyond 4095 by those of 300 of the counts that come after it.
+        """
+        count = jnp.floor(jnp.asarray(value, jnp.result_type(float)))
+        last = self._window()[1]
+        is_far = (count > _SINGLE) & (count < last)
+        after = jnp.where(is_far, count + 1, 0)
+        counts, weights = end_nodes(after, jnp.where(is_far, last, 0))
+        density = unchecked(self).log_prob
+        beyond = jnp.sum(weights * jnp.exp(density(lax.stop_gradient(counts))), 0)
+        beyond = beyond + jnp.exp(density(last)) * last / self.concentration0  # of a power of the count, the integral
+        far = jnp.where(is_far, 1 - jnp.minimum(beyond, 1), jnp.where(count < 0, 0.0, 1.0))
+        near = sum_up_to(jnp.minimum(count, _SINGLE), self)
+        return jnp.where(count > _SINGLE, far, near)
+
+    def icdf(self, q: ArrayLike) -> Array:
+        """The smallest count at which ``cdf`` reaches ``q``, found by bisection."""
+        b = jnp.asarray(self.concentration0)
+        scale = self.n * self.concentration1 / jnp.maximum(b, 1)
+        return count_quantile(self.cdf, q, scale, self.batch_shape)
+
+    def entropy(self) -> Array:
+        """The sum over the counts that have a probability, or over 300 points between them where they are many.
+
+        Counts beyond 1e30 are left out, which have a probability for ``concentration0`` below 0.4.
+        """
+        return entropy_at(self, lax.stop_gradient(end_nodes(*self._window())))
+
+    def _window(self) -> tuple[Array, Array]:
+        """Whole numbers between which a count is with a probability of 1 but for rounding."""
+        parameters = self.concentration1, self.concentration0, self.n
+        a, b, n = (broadcast_to(jnp.asarray(x, jnp.result_type(float)), self.batch_shape) for x in parameters)
+        # the moments tell, unless the tail is heavy
+        is_light = b > 50
+        first, last = window(jnp.where(is_light, self.mean, 1), jnp.where(is_light, self.variance, 1))
+        # a ratio of gamma variables: the lower one is below x with a probability less than x^b / gamma(b + 1)
+        heavy_b = jnp.where(is_light, 1, b)
+        log_least = (gammaln(heavy_b + 1) - 34) / heavy_b
+        above = jnp.log(a + 12 * jnp.sqrt(a) + 40) + jnp.log(n + 12 * jnp.sqrt(n) + 40)
+        heavy = jnp.floor(jnp.exp(jnp.minimum(above - log_least, 69)))
+        return jnp.where(is_light, first, 0), jnp.where(is_light, last, heavy)
 
     @property
     def mean(self) -> Array:

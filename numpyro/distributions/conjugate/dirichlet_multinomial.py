@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import jax.numpy as jnp
+import numpy as np
 from jax import lax, random
 
 from numpyro._typing import Array, ArrayLike, Key, Shape
 from numpyro.distributions import constraints
+from numpyro.distributions._count_sums import count_nodes
 from numpyro.distributions._maths import broadcast_to, where_inside
 from numpyro.distributions._shapes import promote_shapes
 from numpyro.distributions._validation import check_key, validate_sample
+from numpyro.distributions.conjugate.beta_binomial import BetaBinomial
 from numpyro.distributions.conjugate.coefficient import log_coefficient
 from numpyro.distributions.distribution import Distribution
 from numpyro.ops.random import multinomial
@@ -72,6 +75,19 @@ class DirichletMultinomial(Distribution):
         counts = jnp.where(inside[..., None], value, 0)
         log_coefficients = jnp.sum(log_coefficient(concentration, counts), -1)
         return where_inside(inside, log_coefficients - log_coefficient(jnp.sum(concentration, -1), self.total_count))
+
+    def entropy(self) -> Array:
+        """By the expectations of the logarithms of the factors, sums over the beta-binomial counts of each category."""
+        dtype, size = jnp.result_type(float), self.event_shape[0]
+        if size == 1:
+            return jnp.zeros(self.batch_shape, dtype)
+        concentration = broadcast_to(self.concentration, self.shape())
+        n = jnp.asarray(self.total_count, dtype)
+        others = jnp.sum(jnp.where(np.eye(size, dtype=bool), 0, concentration[..., None, :]), -1)
+        single = BetaBinomial(concentration, others, jnp.broadcast_to(n[..., None], self.shape()), validate_args=False)
+        counts, weights = count_nodes(single.mean, single.variance, single.total_count)
+        terms = weights * jnp.exp(single.log_prob(counts)) * log_coefficient(concentration, counts)
+        return broadcast_to(log_coefficient(jnp.sum(concentration, -1), n) - jnp.sum(terms, (0, -1)), self.batch_shape)
 
     @property
     def _probs(self) -> Array:

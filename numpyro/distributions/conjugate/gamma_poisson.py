@@ -7,6 +7,7 @@ from jax import lax
 
 from numpyro._typing import Array, ArrayLike, Key, Shape
 from numpyro.distributions import constraints
+from numpyro.distributions._count_sums import count_entropy
 from numpyro.distributions._maths import broadcast_to, where_inside
 from numpyro.distributions._shapes import promote_shapes
 from numpyro.distributions._validation import check_key, validate_sample
@@ -61,10 +62,14 @@ class GammaPoisson(Distribution):
         """The smallest count at which ``cdf`` reaches ``q``, found by bisection."""
         return count_quantile(self.cdf, q, self.mean, self.batch_shape)
 
+    def entropy(self) -> Array:
+        """The sum over the counts that have a probability, or over 300 points between them where they are many."""
+        return count_entropy(self)
+
     @property
     def mean(self) -> Array:
         return broadcast_to(self.concentration / self.rate, self.batch_shape)
 
     @property
     def variance(self) -> Array:
-        return broadcast_to(self.concentration / jnp.square(self.rate) * (1 + self.rate), self.batch_shape)
+        return broadcast_to(self.mean * (1 + jnp.reciprocal(self.rate)), self.batch_shape)

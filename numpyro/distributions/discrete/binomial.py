@@ -10,6 +10,7 @@ from jax.scipy.special import expit
 
 from numpyro._typing import Array, ArrayLike, Key, Shape
 from numpyro.distributions import constraints
+from numpyro.distributions._count_sums import count_entropy
 from numpyro.distributions._lazy import lazy_property
 from numpyro.distributions._maths import broadcast_to, require_one_of, where_inside, xlog1py, xlogy
 from numpyro.distributions._shapes import promote_shapes
@@ -60,6 +61,10 @@ class _Binomial(Distribution):
     @property
     def variance(self) -> Array:
         return broadcast_to(self.total_count * self.probs * (1 - self.probs), self.batch_shape)
+
+    def entropy(self) -> Array:
+        """The sum over all counts, or over 600 points between them where they are many."""
+        return count_entropy(self, self.total_count)
 
     def enumerate_support(self, expand: bool = True) -> Array:
         return enumerate_range(0, static_bound(self, "total_count", self.total_count), self.batch_shape, expand)

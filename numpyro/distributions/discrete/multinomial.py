@@ -9,18 +9,15 @@ from jax import lax, nn
 
 from numpyro._typing import Array, ArrayLike, Key, Shape
 from numpyro.distributions import constraints
+from numpyro.distributions._count_sums import count_nodes
 from numpyro.distributions._lazy import lazy_property
-from numpyro.distributions._maths import broadcast_to, require_one_of, where_inside, xlogy
-from numpyro.distributions._validation import check_key, validate_sample
+from numpyro.distributions._maths import broadcast_to, require_one_of, where_inside
+from numpyro.distributions._validation import check_key, concrete, validate_sample
+from numpyro.distributions.discrete.binomial import BinomialProbs
 from numpyro.distributions.distribution import Distribution
-from numpyro.ops.log_gamma import gammaln
+from numpyro.ops.log_gamma import gammaln, log_poisson
 from numpyro.ops.random import multinomial
 from numpyro.ops.special import clamp_probs
-
-
-def _log_coefficient(total_count: ArrayLike, counts: Array) -> Array:
-    """The logarithm of the number of ways to deal things into cells with these counts."""
-    return gammaln(jnp.asarray(total_count) + 1.0) - jnp.sum(gammaln(counts + 1.0), -1)
 
 
 class _Multinomial(Distribution):
@@ -57,6 +54,46 @@ class _Multinomial(Distribution):
         check_key(self, key, sample_shape)
         shape = sample_shape + self.batch_shape
         return multinomial(key, self.probs, self.total_count, shape, self.total_count_max)
+
+    def _log_prob(self, value: ArrayLike, log_probs: Array, probs: Array) -> Array:
+        """By log probabilities, and where the count is large, by Poisson probabilities, in which nothing large cancels.
+
+        As for a binomial count (Loader 2000), ``Poisson(x_1; n p_1) ... Poisson(x_K; n p_K) / Poisson(n; n)``.
+        """
+        value = jnp.asarray(value)
+        inside = self._inside(value)
+        counts = jnp.where(inside[..., None], value, 0)
+        known = concrete(self.total_count)
+        powers = jnp.where(counts == 0, 0, counts * log_probs)
+        if known is not None and known.max(initial=0) <= 200:
+            terms = jnp.sum(powers - gammaln(counts + 1.0), -1)
+            return where_inside(inside, terms + gammaln(jnp.asarray(self.total_count) + 1.0))
+        n = jnp.asarray(self.total_count, log_probs.dtype)
+        rate = n[..., None] * probs
+        # of smaller ones the square underflows, but not the logarithm
+        plain = log_probs < -50
+        small = jnp.where(counts == 0, 0, powers + counts * jnp.log(jnp.maximum(n, 1))[..., None])
+        terms = jnp.where(
+            plain,
+            small - gammaln(counts + 1.0),
+            log_poisson(jnp.asarray(counts, rate.dtype), jnp.where(plain, 1, rate)),
+        )
+        # the derivative by single probabilities is that of the formula, not of its value where they add up to 1
+        total = jnp.sum(probs, -1)
+        return where_inside(inside, jnp.sum(terms, -1) - log_poisson(n, n) + n * (total - lax.stop_gradient(total)))
+
+    def entropy(self) -> Array:
+        r""":math:`\log \pi(n; n) - \sum_i E \log \pi(x_i; n p_i)` with Poisson probabilities :math:`\pi`.
+
+        The expectations are sums over the binomial counts of each category.
+        """
+        n = jnp.asarray(self.total_count, jnp.result_type(float))[..., None]
+        probs = broadcast_to(self.probs, self.shape())
+        counts, weights = count_nodes(self.mean, self.variance, jnp.broadcast_to(n, probs.shape))
+        weights = weights * jnp.exp(BinomialProbs(probs, n, validate_args=False).log_prob(counts))
+        possible = (weights != 0) & (probs > 0)
+        terms = jnp.where(possible, weights * log_poisson(counts, jnp.where(possible, n * probs, 1)), 0)
+        return broadcast_to(log_poisson(n, n)[..., 0] - jnp.sum(terms, (0, -1)), self.batch_shape)
 
     def _inside(self, value: Array) -> Array:
         return jnp.all(value >= 0, -1) & (jnp.sum(value, -1) == self.total_count)
@@ -107,11 +144,10 @@ class MultinomialProbs(_Multinomial):
 
     @validate_sample
     def log_prob(self, value: ArrayLike) -> Array:
-        value = jnp.asarray(value)
-        inside = self._inside(value)
-        counts = jnp.where(inside[..., None], value, 0)
-        log_power = jnp.sum(xlogy(counts, self.probs), -1)
-        return where_inside(inside, _log_coefficient(self.total_count, counts) + log_power)
+        probs = jnp.asarray(self.probs, jnp.result_type(float, self.probs))
+        possible = probs > 0
+        log_probs = jnp.where(possible, jnp.log(jnp.where(possible, probs, 1)), -jnp.inf)
+        return self._log_prob(value, log_probs, probs)
 
     @lazy_property
     def logits(self) -> Array:
@@ -152,11 +188,8 @@ class MultinomialLogits(_Multinomial):
 
     @validate_sample
     def log_prob(self, value: ArrayLike) -> Array:
-        value = jnp.asarray(value)
-        inside = self._inside(value)
-        counts = jnp.where(inside[..., None], value, 0)
-        log_power = jnp.sum(counts * nn.log_softmax(jnp.asarray(self.logits), axis=-1), -1)
-        return where_inside(inside, _log_coefficient(self.total_count, counts) + log_power)
+        log_probs = nn.log_softmax(jnp.asarray(self.logits, jnp.result_type(float, self.logits)), axis=-1)
+        return self._log_prob(value, log_probs, jnp.exp(log_probs))
 
     @lazy_property
     def probs(self) -> Array:

@@ -11,6 +11,7 @@ from jax.scipy.special import gammaincc
 
 from numpyro._typing import Array, ArrayLike, Key, Shape
 from numpyro.distributions import constraints
+from numpyro.distributions._count_sums import count_entropy
 from numpyro.distributions._maths import broadcast_to, where_inside, xlogy
 from numpyro.distributions._validation import check_key, concrete, validate_sample
 from numpyro.distributions.discrete.support import count_quantile
@@ -72,6 +73,10 @@ class Poisson(Distribution):
     def icdf(self, q: ArrayLike) -> Array:
         """The smallest count at which ``cdf`` reaches ``q``, found by bisection."""
         return count_quantile(self.cdf, q, self.rate, self.batch_shape)
+
+    def entropy(self) -> Array:
+        """The sum over the counts that have a probability, or over 300 points between them where they are many."""
+        return count_entropy(self)
 
     @property
     def mean(self) -> Array:
