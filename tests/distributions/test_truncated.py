@@ -183,6 +183,24 @@ def test_power_law_of_any_exponent(alpha: float) -> None:
         np.testing.assert_allclose(d.variance, float(integral(2) / integral(0) - mean**2), rtol=1e-8)
 
 
+def test_power_law_from_zero() -> None:
+    with precision("float64"):
+        alpha, high = np.array([1.0, -0.5, 0.0]), np.array([1.0, 2.0, 3.0])
+        d, beta = dist.DoublyTruncatedPowerLaw(alpha, 0.0, high), alpha + 1
+        np.testing.assert_allclose(np.exp(d.log_prob(0.5)), beta * 0.5**alpha / high**beta)
+        np.testing.assert_allclose(d.log_prob(0.0), [-INF, INF, -np.log(3)])
+        np.testing.assert_allclose(d.cdf(0.6), (0.6 / high) ** beta)
+        np.testing.assert_allclose(d.icdf(d.cdf(0.6)), 0.6)
+        np.testing.assert_array_equal([d.icdf(0.0), d.icdf(1.0)], [np.zeros(3), high])
+        np.testing.assert_allclose(d.mean, high * beta / (beta + 1))
+        np.testing.assert_allclose(d.variance, high**2 * beta / (beta + 2) - (high * beta / (beta + 1)) ** 2)
+        np.testing.assert_allclose(d.entropy(), np.log(high / beta) + alpha / beta)
+        slope = jax.grad(lambda a: dist.DoublyTruncatedPowerLaw(a, 0.0, 1.0).log_prob(0.5))(1.0)
+        np.testing.assert_allclose(slope, np.log(0.5) + 0.5)
+    with pytest.raises(ValueError, match="finite integral for alpha > -1 only"):
+        dist.DoublyTruncatedPowerLaw(-1.0, 0.0, 1.0)
+
+
 def test_power_law_is_smooth_where_it_is_log_uniform() -> None:
     with precision("float64"):
         gradient = jax.grad(lambda a: dist.DoublyTruncatedPowerLaw(a, 0.5, 3.0).log_prob(2.0))

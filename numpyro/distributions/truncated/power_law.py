@@ -7,7 +7,7 @@ from jax import lax, random
 
 from numpyro._typing import Array, ArrayLike, Key, Shape
 from numpyro.distributions import constraints
-from numpyro.distributions._maths import broadcast_to, where_inside
+from numpyro.distributions._maths import broadcast_to, where_inside, xlogy
 from numpyro.distributions._shapes import promote_shapes
 from numpyro.distributions._validation import check_key, concrete, validate_sample
 from numpyro.distributions.distribution import Distribution
@@ -22,12 +22,13 @@ class DoublyTruncatedPowerLaw(Distribution):
     :math:`t = \log(b/a)` and the bound :math:`c` where the density times :math:`x` is larger (:math:`b` for
     :math:`\beta \ge 0`, else :math:`a`) the integral is :math:`c^\beta\, t\, h(|\beta| t)` with
     :math:`h(v) = (1 - e^{-v}) / v`.
+    For :math:`a = 0`, which takes :math:`\alpha > -1`, it is :math:`b^\beta / \beta`.
 
     :param alpha: exponent :math:`\alpha`, a real number.
-    :param low: lower bound :math:`a > 0`.
+    :param low: lower bound :math:`a \ge 0`.
     :param high: upper bound :math:`b > a`.
     :support: :math:`a \le x \le b`
-    :raises ValueError: when ``low`` is not below ``high``.
+    :raises ValueError: when ``low`` is not below ``high``, or is 0 for an ``alpha`` that is not above -1.
 
     **Reference:** A. Clauset, C. R. Shalizi, M. E. J. Newman (2009), "Power-law distributions in empirical data".
     """
@@ -54,21 +55,44 @@ class DoublyTruncatedPowerLaw(Distribution):
                 f"got low={self.low} and high={self.high}."
             )
 
+        alpha = concrete(self.alpha)
+        if low is not None and alpha is not None and ((low == 0) & (alpha <= -1)).any():
+            raise ValueError(
+                "DoublyTruncatedPowerLaw distribution got invalid alpha and low parameters: from low = 0 on, x**alpha "
+                f"has a finite integral for alpha > -1 only, but got alpha={self.alpha} and low={self.low}."
+            )
+
     @constraints.dependent_property(is_discrete=False, event_dim=0)
     def support(self) -> constraints.Constraint:
         return constraints.interval(self.low, self.high)
 
     def _scales(self, order: int = 0) -> tuple[Array, Array, Array, Array]:
-        """``beta`` of the density times ``x**order``, whether it rises, the bound of larger weight, and ``t``."""
+        """``beta`` of the density times ``x**order``, whether it rises, the bound of larger weight, and ``t``.
+
+        Where ``low`` is 0, ``t`` is that of another bound, and so finite.
+        """
         alpha, low, high = (jnp.asarray(x, jnp.result_type(float, x)) for x in (self.alpha, self.low, self.high))
         beta = alpha + (order + 1)
         rises = beta >= 0
+        low = jnp.where(self._from_zero, high / 2, low)
         return beta, rises, jnp.where(rises, high, low), jnp.log(high / low)
+
+    @property
+    def _from_zero(self) -> Array:
+        return jnp.equal(self.low, 0)
+
+    def _log_gain(self, beta: Array, t: Array) -> Array:
+        """The logarithm of the integral, divided by the power of the bound: ``1 / beta`` for an infinite ``t``."""
+        return jnp.where(self._from_zero, -self._log_slope(beta), jnp.log(t) + log_exponential_mean(size(beta) * t))
+
+    def _log_slope(self, beta: Array) -> Array:
+        """The logarithm of ``beta`` where the bound is 0; not a number if it is not positive there."""
+        return jnp.log(jnp.where(self._from_zero, beta, 1))
 
     def _log_integral(self, order: int = 0) -> Array:
         """The logarithm of the integral of ``x**(alpha + order)``."""
         beta, _, bound, t = self._scales(order)
-        return beta * jnp.log(bound) + jnp.log(t) + log_exponential_mean(size(beta) * t)
+        return beta * jnp.log(bound) + self._log_gain(beta, t)
 
     def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
         check_key(self, key, sample_shape)
@@ -79,27 +103,34 @@ class DoublyTruncatedPowerLaw(Distribution):
         beta, _, bound, t = self._scales()
         inside = jnp.greater_equal(value, self.low) & jnp.less_equal(value, self.high)
         ratio = jnp.where(inside, value, bound) / bound
-        log_density = self.alpha * jnp.log(ratio) - jnp.log(bound * t) - log_exponential_mean(size(beta) * t)
-        return where_inside(inside, log_density)
+        return where_inside(inside, xlogy(self.alpha, ratio) - jnp.log(bound) - self._log_gain(beta, t))
 
     def cdf(self, value: ArrayLike) -> Array:
         beta, rises, _, t = self._scales()
-        s = jnp.log(jnp.clip(value, self.low, self.high) / self.low)
+        from_zero, clipped = self._from_zero, jnp.clip(value, self.low, self.high)
+        s = jnp.log(jnp.where(from_zero, 1, clipped) / jnp.where(from_zero, 1, self.low))
         log_ratio = log_exponential_mean(size(beta) * s) - log_exponential_mean(size(beta) * t)
-        return (s / t) * jnp.exp(log_ratio + jnp.where(rises, beta * (s - t), 0.0))
+        above = (s / t) * jnp.exp(log_ratio + jnp.where(rises, beta * (s - t), 0.0))
+        power = jnp.where(from_zero, clipped / self.high, 1) ** jnp.where(from_zero, beta, 1)
+        return jnp.where(from_zero, power, above)
 
     def icdf(self, q: ArrayLike) -> Array:
         beta, rises, bound, t = self._scales()
         # the distance from the bound of larger weight, on a logarithmic scale, is exponential and truncated
         share = jnp.where(rises, 1 - q, q)
         distance = t * exponential_quantile(share, size(beta) * t)
+        # a power of q, where the logarithmic scale is infinite
+        q = jnp.asarray(q, jnp.result_type(float, q))
+        power = -jnp.log(jnp.where(self._from_zero & (q > 0), q, 1)) / jnp.where(self._from_zero, beta, 1)
+        distance = jnp.where(self._from_zero, jnp.where(q == 0, jnp.inf, power), distance)
         return jnp.clip(bound * jnp.exp(jnp.where(rises, -distance, distance)), self.low, self.high)
 
     def entropy(self) -> Array:
         # E[log x] = log c -+ t * E[s], s on [0, 1] of density proportional to exp(-v s)
         beta, rises, bound, t = self._scales()
         v = size(beta) * t
-        expected = jnp.log(bound) + jnp.where(rises, -t, t) * exponential_mean_position(v)
+        position = jnp.where(self._from_zero, 1 / jnp.where(self._from_zero, beta, 1), t * exponential_mean_position(v))
+        expected = jnp.log(bound) + jnp.where(rises, -position, position)
         return broadcast_to(self._log_integral() - self.alpha * expected, self.batch_shape)
 
     @property
