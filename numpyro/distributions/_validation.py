@@ -75,6 +75,11 @@ def check_parameter(owner: Any, name: str, constraint: Any, value: Any) -> None:
     """
     begin = f"{type(owner).__name__} distribution got invalid {name} parameter"
     x = concrete(value)
+    if isinstance(value, (list, tuple)):
+        raise TypeError(
+            f"{begin}: expected {constraint!r}, a number or an array of numbers, but got a "
+            f"{type(value).__name__}: make an array of it, such as numpy.array({value!r})."
+        )
     if value is None or isinstance(value, str) or (x is not None and x.dtype.kind in "OSU"):
         raise TypeError(f"{begin}: expected {constraint!r}, a number or an array of numbers, but got {value!r}.")
     if x is None:

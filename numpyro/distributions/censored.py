@@ -15,6 +15,7 @@ from jax import lax
 from numpyro._typing import Array, ArrayLike, Key, Shape
 from numpyro.distributions import constraints
 from numpyro.distributions._interval_mass import log_interval_mass
+from numpyro.distributions._maths import broadcast_to
 from numpyro.distributions._shapes import promote_shapes
 from numpyro.distributions._validation import check_key, validate_sample
 from numpyro.distributions.distribution import Distribution
@@ -28,6 +29,9 @@ class _Censored(Distribution):
 
     pytree_data_fields = ("base_dist",)
     base_dist: Any
+    _reasons = {
+        "entropy": "what it gives censored values are probabilities of sets of values, not a density",
+    }
 
     def __init__(
         self, base_dist: Distribution, event_shape: Shape, validate_args: bool | None, **flags: ArrayLike
@@ -49,7 +53,29 @@ class _Censored(Distribution):
         return self.base_dist.expand(self.batch_shape).sample(key, sample_shape)
 
 
-class LeftCensoredDistribution(_Censored):
+class _OneSided(_Censored):
+    """Distributions of single numbers: draws, and so moments and quantiles, are those of the base distribution."""
+
+    @property
+    def mean(self) -> Array:
+        """That of the base distribution, as of draws."""
+        return broadcast_to(self.base_dist.mean, self.batch_shape)
+
+    @property
+    def variance(self) -> Array:
+        """That of the base distribution, as of draws."""
+        return broadcast_to(self.base_dist.variance, self.batch_shape)
+
+    def cdf(self, value: ArrayLike) -> Array:
+        """That of the base distribution, as of draws, whether values are censored or not."""
+        return self.base_dist.expand(self.batch_shape).cdf(value)
+
+    def icdf(self, q: ArrayLike) -> Array:
+        """That of the base distribution, as of draws, whether values are censored or not."""
+        return self.base_dist.expand(self.batch_shape).icdf(q)
+
+
+class LeftCensoredDistribution(_OneSided):
     r"""A univariate distribution of which some values are known to be at most so large.
 
     .. math:: \log p(x) = \log f(x) \text{ if not censored}, \quad \log F(x) \text{ if censored}
@@ -86,7 +112,7 @@ class LeftCensoredDistribution(_Censored):
         return jnp.where(jnp.not_equal(self.censored, 0), log_mass, self.base_dist.log_prob(value))
 
 
-class RightCensoredDistribution(_Censored):
+class RightCensoredDistribution(_OneSided):
     r"""A univariate distribution of which some values are known to be more than so large.
 
     .. math:: \log p(x) = \log f(x) \text{ if not censored}, \quad \log (1 - F(x)) \text{ if censored}
@@ -178,6 +204,16 @@ class IntervalCensoredDistribution(_Censored):
     def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
         exact = super().sample(key, sample_shape)
         return jnp.stack([exact, exact], -1)
+
+    @property
+    def mean(self) -> Array:
+        """That of the base distribution, of both bounds, as of draws."""
+        return broadcast_to(jnp.asarray(self.base_dist.mean)[..., None], self.shape())
+
+    @property
+    def variance(self) -> Array:
+        """That of the base distribution, of both bounds, as of draws."""
+        return broadcast_to(jnp.asarray(self.base_dist.variance)[..., None], self.shape())
 
     @validate_sample
     def log_prob(self, value: ArrayLike) -> Array:

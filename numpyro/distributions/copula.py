@@ -136,6 +136,12 @@ class GaussianCopula(Distribution):
         # the support is that of all components
         return jnp.where(jnp.all(inside, -1) & (log_marginals > -jnp.inf), log_ratio + log_marginals, -jnp.inf)
 
+    def entropy(self) -> Array:
+        """The entropies of the marginals, less the information that they have of each other."""
+        marginals = jnp.sum(jnp.broadcast_to(self.marginal_dist.entropy(), self.shape()), -1)
+        diagonal = jnp.diagonal(self.base_dist.scale_tril, axis1=-2, axis2=-1)
+        return broadcast_to(marginals + jnp.sum(jnp.log(diagonal), -1), self.batch_shape)
+
     @property
     def mean(self) -> Array:
         return broadcast_to(self.marginal_dist.mean, self.shape())

@@ -221,20 +221,20 @@ DERIVED_CASES = [
         _left_censored,
         batch(loc=[0.3, -20.0], scale=[1.5, 0.2], censored=[0, 0]),
         lambda loc, scale, _: st.norm(loc, scale),
-        lacks=NO_SHAPES | {"mean", "variance", "entropy", "cdf", "icdf"},
+        lacks=NO_SHAPES | {"entropy"},
     ),
     Case(
         _right_censored,
         batch(scale=[1.5, 0.2], k=[1.7, 3.0], censored=[0, 0]),
         lambda scale, k, _: st.weibull_min(k, 0, scale),
-        lacks=NO_SHAPES | {"mean", "variance", "entropy", "cdf", "icdf"},
+        lacks=NO_SHAPES | {"entropy"},
     ),
     Case(
         _interval_censored,
         batch(loc=[0.3, -20.0], scale=[1.5, 0.2], left_censored=[0, 1], right_censored=[1, 0]),
         _interval_reference,
         marginals=lambda loc, scale, left_censored, right_censored: [st.norm(loc, scale)] * 2,
-        lacks=NO_SHAPES | {"mean", "variance", "entropy"},
+        lacks=NO_SHAPES | {"entropy"},
     ),
     # mixtures
     Case(
@@ -259,13 +259,13 @@ DERIVED_CASES = [
         batch(loc=[[0.3, -1.0], [2.0, 0.5]], scale=[[1.5, 0.2], [0.4, 1.0]], r=[0.6, -0.3]),
         lambda loc, scale, r: copula(_gumbels(loc, scale, r), np.array([[1, r], [r, 1]])),
         marginals=_gumbels,
-        lacks=NO_SHAPES | {"entropy"},
+        lacks=NO_SHAPES,
     ),
     Case(
         _beta_copula,
         batch(concentration1=[[2.0, 3.0], [0.8, 1.5]], concentration0=[[2.5, 1.2], [2.0, 4.0]], r=[0.6, -0.3]),
         lambda a, b, r: copula(_betas(a, b, r), np.array([[1, r], [r, 1]])),
         marginals=_betas,
-        lacks=NO_SHAPES | {"entropy"},
+        lacks=NO_SHAPES,
     ),
 ]

@@ -7,6 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 from jax import random
+from jax.scipy.special import digamma
 
 from numpyro._typing import Array, ArrayLike, Key, Shape
 from numpyro.distributions import constraints
@@ -98,12 +99,46 @@ class LKJCholesky(Distribution):
     @validate_sample
     def log_prob(self, value: ArrayLike) -> Array:
         d = self.dimension
-        k = np.arange(1.0, d)
-        b = jnp.expand_dims(self.concentration, -1) + (d - 1 - k) / 2
+        k, b = _row_parameters(self)
         diagonal = jnp.diagonal(value, axis1=-2, axis2=-1)[..., 1:]
         # of row k: gamma(b + k/2) / (pi^(k/2) gamma(b)) (1 - |w|^2)^(b - 1)
         log_normalizer = jnp.sum(gammaln_ratio(b, k / 2), -1) - (d * (d - 1) / 4) * LOG_PI
         return 2 * jnp.sum(xlogy(b - 1, diagonal), -1) + log_normalizer
+
+    def _diagonal_mean(self) -> Array:
+        k, b = _row_parameters(self)
+        return jnp.exp(gammaln_ratio(b, 0.5) - gammaln_ratio(b + k / 2, 0.5))
+
+    def entropy(self) -> Array:
+        log_normalizer, log_squares = _row_expectations(self)
+        k, b = _row_parameters(self)
+        return broadcast_to(-log_normalizer - jnp.sum((b - 1) * log_squares, -1), self.batch_shape)
+
+    @property
+    def mean(self) -> Array:
+        rows = jnp.zeros((*self.batch_shape, self.dimension - 1, self.dimension - 1))
+        return _with_diagonal(rows, self._diagonal_mean())
+
+    @property
+    def variance(self) -> Array:
+        k, b = _row_parameters(self)
+        d, square = self.dimension, 1 / (2 * b + k)  # of an element below the diagonal
+        rows = square[..., None] * np.tri(d - 1, dtype=np.dtype(square.dtype))
+        matrix = _with_diagonal(rows, 2 * b * square - jnp.square(self._diagonal_mean()))
+        return matrix * (np.arange(d * d).reshape(d, d) > 0)
+
+
+def _row_parameters(d: Any) -> tuple[np.ndarray, Array]:
+    """Of row ``k``: ``k``, and ``b`` such that its element on the diagonal has a square that is Beta(b, k/2)."""
+    k = np.arange(1.0, d.dimension)
+    return k, jnp.expand_dims(d.concentration, -1) + (d.dimension - 1 - k) / 2
+
+
+def _row_expectations(d: Any) -> tuple[Array, Array]:
+    """The logarithm of the normalizer of an LKJ density, and the means of the logarithms of the squared diagonal."""
+    k, b = _row_parameters(d)
+    log_normalizer = jnp.sum(gammaln_ratio(b, k / 2), -1) - (d.dimension * (d.dimension - 1) / 4) * LOG_PI
+    return log_normalizer, digamma(b) - digamma(b + k / 2)
 
 
 def _with_diagonal(rows: Array, diagonal: Array) -> Array:
@@ -158,3 +193,14 @@ class LKJ(TransformedDistribution):
     @property
     def mean(self) -> Array:
         return broadcast_to(np.eye(self.dimension, dtype=jnp.result_type(float)), self.batch_shape + self.event_shape)
+
+    @property
+    def variance(self) -> Array:
+        """``1 / (2 concentration + dimension - 1)`` of each correlation."""
+        single = 1 / (2 * jnp.asarray(self.concentration, jnp.result_type(float)) + (self.dimension - 1))
+        return single[..., None, None] * (1 - np.eye(self.dimension, dtype=np.dtype(single.dtype)))
+
+    def entropy(self) -> Array:
+        log_normalizer, log_squares = _row_expectations(self)
+        concentration = jnp.asarray(self.concentration)
+        return broadcast_to(-log_normalizer - (concentration - 1) * jnp.sum(log_squares, -1), self.batch_shape)

@@ -75,6 +75,10 @@ class ProjectedNormal(Distribution):
     arg_constraints = {"concentration": constraints.real_vector}
     support = constraints.sphere
     reparametrized_params = ["concentration"]
+    _reasons = {
+        "variance": "mean is a direction, not the mean of the components; estimate what you need by draws",
+        "entropy": "the mean of the log density has no closed form",
+    }
 
     def __init__(self, concentration: ArrayLike, *, validate_args: bool | None = None) -> None:
         batch_shape, event_shape = self.infer_shapes(jnp.shape(concentration))

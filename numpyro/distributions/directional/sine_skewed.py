@@ -44,6 +44,10 @@ class SineSkewed(Distribution):
     arg_constraints = {"skewness": constraints.l1_ball}
     support = constraints.independent(constraints.circular, 1)
     pytree_data_fields = ("base_dist",)
+    _reasons = {
+        "variance": "it takes means of sin(x_i) sin(x_j), which base distributions do not tell; estimate it by draws",
+        "entropy": "the mean of log(1 + sum_i skewness_i sin(x_i - mean_i)) has no closed form",
+    }
 
     def __init__(self, base_dist: Distribution, skewness: ArrayLike, *, validate_args: bool | None = None) -> None:
         shape = jnp.shape(skewness)

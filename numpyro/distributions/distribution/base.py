@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NoReturn
 
 import jax
@@ -102,6 +102,8 @@ class Distribution(metaclass=DistributionMeta):
     pytree_data_fields: ClassVar[tuple[str, ...]] = ()
     pytree_aux_fields: ClassVar[tuple[str, ...]] = ("_batch_shape", "_event_shape")
     _validate_args: bool = True
+    # of a method that a family cannot have, why
+    _reasons: ClassVar[Mapping[str, str]] = {}
     # Independent, ExpandedDistribution, MaskedDistribution enter themselves: they import this file, not it them.
     _wrappers: ClassVar[dict[str, Any]] = {}
 
@@ -391,7 +393,8 @@ def _shapes_of(cls: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
 
 
 def _cannot(owner: Any, what: str, why: str = "") -> NoReturn:
-    name = owner.__name__ if isinstance(owner, type) else type(owner).__name__
+    family: Any = owner if isinstance(owner, type) else type(owner)
+    name, why = family.__name__, "; ".join(filter(None, [family._reasons.get(what), why]))
     raise NotImplementedError(f"{name} has no {what}" + (f": {why}." if why else "."))
 
 

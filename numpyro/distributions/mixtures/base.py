@@ -21,6 +21,9 @@ class _MixtureBase(Distribution):
     pytree_aux_fields = ("_mixture_size",)
     _mixing_distribution: Any
     _mixture_size: int
+    _reasons = {
+        "entropy": "the mean of the logarithm of a sum has no closed form",
+    }
 
     @property
     def has_rsample(self) -> bool:
