@@ -86,7 +86,7 @@ def test_interrupted_in_warmup_there_are_no_draws_and_the_rest_of_warmup_follows
     with pytest.warns(UserWarning, match="has 0 of 20 draws"):
         mcmc.run(jax.random.key(0))
     assert 0 < int(mcmc.last_state.i) < 500
-    with pytest.raises(UsageError, match="interrupted in warm-up"):
+    with pytest.raises(UsageError, match="ended in its warm-up, by an interrupt"):
         mcmc.get_samples()
     mcmc.post_warmup_state = mcmc.last_state
     mcmc.run(jax.random.key(0))
