@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 import time
 
 import jax
@@ -17,6 +16,7 @@ from numpyro._errors import UsageError
 from numpyro.diagnostics import bulk_effective_sample_size, rank_normalized_r_hat
 from numpyro.infer import MCMC, NUTS, Until
 from numpyro.infer.mcmc.engine import Plan
+from numpyro.infer.mcmc.progress import Progress
 from numpyro.infer.mcmc.schedule import Phase, Schedule
 
 NEVER = 10**8
@@ -67,20 +67,26 @@ def test_targets_of_chosen_sites():
 
 @pytest.mark.parametrize("method", ["sequential", "parallel", "vectorized"])
 def test_a_budget_of_time_ends_a_run_with_its_draws(method):
-    mcmc = start(chain_method=method, time_budget=1.5)
-    with pytest.warns(UserWarning, match=r"out of its 1.5 seconds: it has \d+ of"):
+    start(num_samples=10, chain_method=method).run(jax.random.key(0))  # compile, which counts
+    mcmc = start(chain_method=method, time_budget=3.0)
+    with pytest.warns(UserWarning, match=r"out of its 3.0 seconds: it has \d+ of"):
         mcmc.run(jax.random.key(0))
     assert 0 < mcmc.get_samples()["x"].shape[0] < NEVER
 
 
-def test_sigterm_ends_a_run_where_the_user_asks_for_it():
+def test_sigterm_ends_a_run_where_the_user_asks_for_it(monkeypatch):
+    update, count = Progress.update, iter(range(1, NEVER))
+
+    def terminating_update(self, *args):
+        update(self, *args)
+        if next(count) == 10:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(Progress, "update", terminating_update)
     mcmc = start(stop_signals=(signal.SIGINT, signal.SIGTERM))
     before = signal.getsignal(signal.SIGTERM)
-    timer = threading.Timer(2.0, lambda: os.kill(os.getpid(), signal.SIGTERM))
-    timer.start()
     with pytest.warns(UserWarning, match="interrupted"):
         mcmc.run(jax.random.key(0))
-    timer.join()
     assert signal.getsignal(signal.SIGTERM) is before
 
 
@@ -128,8 +134,6 @@ def test_a_schedule_follows_from_what_is_done():
 
 
 def test_time_spent_waiting_is_no_time_of_the_chunk():
-    from numpyro.infer.mcmc.progress import Progress
-
     progress = Progress()
     time.sleep(0.05)
     progress.start()
