@@ -183,3 +183,9 @@ def test_lkj_density_of_two_dimensions_is_beta(x64):
     matrices = np.stack([np.stack([np.ones(7), r], -1), np.stack([r, np.ones(7)], -1)], -2)
     expected = st.beta(1.7, 1.7).logpdf((r + 1) / 2) - np.log(2)
     np.testing.assert_allclose(dist.LKJ(2, 1.7).log_prob(matrices), expected, rtol=1e-10)
+
+
+@pytest.mark.filterwarnings("ignore:shape requires ndarray:DeprecationWarning")
+def test_parameters_that_are_lists_are_errors() -> None:
+    with pytest.raises(TypeError, match=r"Normal distribution got invalid loc parameter: .* got a list: make an array"):
+        dist.Normal([0.0, 1.0], 1.0)  # type: ignore[arg-type]

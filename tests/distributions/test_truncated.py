@@ -15,8 +15,6 @@ import scipy.stats as st
 import numpyro.distributions as dist
 from tests.helpers.distributions import precision
 
-pytestmark = pytest.mark.slow
-
 INF = np.inf
 FAMILIES = {
     "normal": (dist.Normal(0.0, 1.0), st.norm),
@@ -77,6 +75,7 @@ def test_bounds_beyond_every_precision() -> None:
     assert not np.isnan(d.log_prob(2 * d.low)).any()
 
 
+@pytest.mark.slow
 @family
 @pytest.mark.parametrize(("low", "high"), [(-1.0, 2.0), (0.5, 0.7), (-3.0, -0.5), (2.0, 8.0), (-0.3, INF), (-INF, 1.5)])
 def test_families_against_scipy(name: str, low: float, high: float) -> None:
@@ -108,6 +107,7 @@ def test_families_against_scipy(name: str, low: float, high: float) -> None:
         np.testing.assert_allclose(d.entropy(), expect(lambda x: np.log(mass) - r.logpdf(x)), rtol=1e-8, atol=1e-9)
 
 
+@pytest.mark.slow
 @family
 def test_derivatives_against_differences(name: str) -> None:
     base, _ = FAMILIES[name]

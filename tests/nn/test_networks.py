@@ -13,8 +13,6 @@ from jax.example_libraries import stax
 from numpyro import nn
 from numpyro.nn.block_neural_arn import BlockMaskedDense, LeakyTanh, Tanh
 
-pytestmark = pytest.mark.slow
-
 KEY = jax.random.key(0)
 
 
