@@ -1,4 +1,4 @@
-"""The public face of Markov chain Monte Carlo."""
+"""The public face of Markov chain Monte Carlo, in one file because it is one class."""
 
 from __future__ import annotations
 
