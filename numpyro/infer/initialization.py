@@ -105,8 +105,9 @@ def init_to_sample(site: Mapping[str, Any] | None = None) -> Any:
 def init_to_mean(site: Mapping[str, Any] | None = None) -> Any:
     """Initialise at the prior mean.
 
-    Entries whose mean is not finite (Cauchy, say) are initialised by :func:`init_to_feasible`, distributions that do
-    not tell their mean by :func:`init_to_median`.
+    Where the mean is not finite (Cauchy, say) or lies outside a support that is not convex (Cholesky factors of
+    correlation matrices), the value is that of :func:`init_to_feasible`; distributions that do not tell their mean are
+    initialised by :func:`init_to_median`.
 
     :param site: a sample site, or ``None`` to get the strategy.
     :return: the value, of the shape of the site; or the strategy.
@@ -126,9 +127,11 @@ def init_to_mean(site: Mapping[str, Any] | None = None) -> Any:
     dtype = jnp.result_type(mean, float)
     if not isinstance(mean, jax.Array) or mean.shape != shape or mean.dtype != dtype:
         mean = jnp.broadcast_to(jnp.asarray(mean, dtype), shape)
-    if not_jax_tracer(mean) and np.isfinite(np.asarray(mean)).all():
+    inside = fn.support(mean)
+    inside = jnp.isfinite(mean) & jnp.reshape(inside, inside.shape + (1,) * (mean.ndim - inside.ndim))
+    if not_jax_tracer(inside) and np.asarray(inside).all():
         return mean
-    return jnp.where(jnp.isfinite(mean), mean, init_to_feasible(site))
+    return jnp.where(inside, mean, init_to_feasible(site))
 
 
 def init_to_value(site: Mapping[str, Any] | None = None, values: Mapping[str, Any] = {}) -> Any:
