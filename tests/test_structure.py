@@ -42,6 +42,8 @@ LAYERS = [
     ["numpyro.infer.elbo"],
     ["numpyro.infer.importance", "numpyro.infer.svi"],
     ["numpyro.infer.autoguide"],
+    ["numpyro.infer"],
+    ["numpyro.contrib"],
 ]
 
 # Optional packages, and the modules that may import them.
