@@ -243,7 +243,7 @@ def _strong(leaf: Any) -> Any:
 
 
 def _concrete(leaf: Any) -> Any:
-    if isinstance(leaf, jax.Array) and not leaf.weak_type:
+    if isinstance(leaf, jax.Array) and not getattr(leaf, "weak_type", False):  # random keys have no such attribute
         return leaf
     return jax.device_put(np.asarray(leaf, jax.numpy.result_type(leaf)))
 
