@@ -1,6 +1,6 @@
 """Inference: what algorithms need to know of a model, and the algorithms."""
 
-from numpyro.infer.elbo import ELBO, RenyiELBO, Trace_ELBO, TraceMeanField_ELBO
+from numpyro.infer.elbo import ELBO, RenyiELBO, Trace_ELBO, TraceGraph_ELBO, TraceMeanField_ELBO
 from numpyro.infer.hmc import HMC, NUTS
 from numpyro.infer.importance import psis_diagnostic
 from numpyro.infer.initialization import (
@@ -23,6 +23,7 @@ __all__ = [
     "Predictive",
     "RenyiELBO",
     "SVI",
+    "TraceGraph_ELBO",
     "TraceMeanField_ELBO",
     "Trace_ELBO",
     "Until",

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypedDict
+
+import numpy as np
 
 from numpyro._errors import UsageError
 from numpyro._typing import Array, Key, PyTree
+
+
+class LossWithMutableState(TypedDict):
+    """What :meth:`ELBO.loss_with_mutable_state` returns: the loss, and the values of mutable sites or ``None``."""
+
+    loss: Any
+    mutable_state: dict[str, Any] | None
 
 
 class ELBO:
@@ -24,9 +34,7 @@ class ELBO:
     """Whether discrete latent sites of the model may be left out of the guide."""
 
     def __init__(self, num_particles: int = 1, vectorize_particles: bool | Callable = True) -> None:
-        if isinstance(num_particles, bool) or not isinstance(num_particles, int) or num_particles < 1:
-            raise UsageError(f"`num_particles` must be a positive integer, got {num_particles!r}.")
-        self.num_particles = num_particles
+        self.num_particles = _positive_integer(num_particles)
         self.vectorize_particles = vectorize_particles
 
     def loss(
@@ -44,7 +52,7 @@ class ELBO:
 
     def loss_with_mutable_state(
         self, rng_key: Key, param_map: dict[str, PyTree], model: Callable, guide: Callable, *args: Any, **kwargs: Any
-    ) -> dict[str, Any]:
+    ) -> LossWithMutableState:
         """As :meth:`loss`, a dictionary with the keys ``"loss"`` and ``"mutable_state"``.
 
         :raises NotImplementedError: for objectives without mutable state.
@@ -52,4 +60,14 @@ class ELBO:
         raise NotImplementedError("This ELBO objective does not support mutable state.")
 
 
-ELBO.__module__ = "numpyro.infer.elbo"
+def _positive_integer(value: Any) -> int:
+    try:
+        number = 0 if isinstance(value, (bool, np.bool_)) else operator.index(value)
+    except TypeError:
+        number = 0
+    if number < 1:
+        raise UsageError(f"`num_particles` must be a positive integer, got {value!r}.")
+    return number
+
+
+ELBO.__module__ = LossWithMutableState.__module__ = "numpyro.infer.elbo"

@@ -9,9 +9,16 @@ from numpyro._errors import UsageError
 from numpyro._typing import Array, Key, PyTree
 from numpyro.distributions._shapes import scale_and_mask
 from numpyro.distributions.kl import kl_divergence
-from numpyro.infer.elbo.base import ELBO
+from numpyro.infer.elbo.base import ELBO, LossWithMutableState
 from numpyro.infer.elbo.checks import check_match
-from numpyro.infer.elbo.particles import Trace, mean_over_particles, mutable_state, run_both, site_terms
+from numpyro.infer.elbo.particles import (
+    Trace,
+    mean_over_particles,
+    mutable_state,
+    run_both,
+    site_terms,
+    with_scores,
+)
 from numpyro.infer.elbo.trace import negative
 from numpyro.infer.model.density import Site, is_latent, total
 
@@ -41,11 +48,11 @@ class TraceMeanField_ELBO(ELBO):
 
     def loss_with_mutable_state(
         self, rng_key: Key, param_map: dict[str, PyTree], model: Callable, guide: Callable, *args: Any, **kwargs: Any
-    ) -> dict[str, Any]:
+    ) -> LossWithMutableState:
         def of_one(rng_key: Key) -> dict[str, Any]:
             model_trace, guide_trace = run_both(rng_key, param_map, model, guide, args, kwargs)
             check_match(model_trace, guide_trace)
-            terms = _terms(model_trace, guide_trace)
+            terms = with_scores(_terms(model_trace, guide_trace), model_trace, guide_trace)
             return {"loss": negative(terms, self.sum_sites), "mutable_state": mutable_state(guide_trace, model_trace)}
 
         return mean_over_particles(of_one, rng_key, self.num_particles, self.vectorize_particles)

@@ -12,22 +12,62 @@ from jax import lax
 from numpyro._errors import UsageError
 from numpyro._typing import Array, Key, PyTree
 from numpyro.handlers import replay, seed, substitute, trace
-from numpyro.infer.model.density import Site, check_log_prob_shape, site_log_prob, total
+from numpyro.infer.model.density import Site, check_log_prob_shape, is_latent, site_log_prob, total
+from numpyro.primitives import Messenger
 
 Trace = dict[str, Site]
 
 
+class Detached(Messenger):
+    """Cuts derivatives through draws that are not reparametrised: some would pass, others not, and both be wrong."""
+
+    def postprocess_message(self, msg: Site) -> None:
+        if is_scored(msg):
+            msg["value"], msg["intermediates"] = lax.stop_gradient(msg["value"]), []
+
+
+def is_scored(site: Site) -> bool:
+    """Whether a site is latent and its draws cannot be differentiated by the parameters of its distribution.
+
+    The derivative of an expectation over them is that of :math:`\\log q`, times what the expectation is of.
+    """
+    return is_latent(site) and not site["fn"].has_rsample
+
+
+def scores(model_trace: Trace, guide_trace: Trace) -> dict[str, Array]:
+    """:math:`\\log q` of the draws that are not reparametrised, by site: without scales, since each was drawn once."""
+    drawn = {name: site for name, site in {**model_trace, **guide_trace}.items() if is_scored(site)}
+    return {name: site["fn"].log_prob(site["value"]) for name, site in drawn.items()}
+
+
+def with_scores(objective: PyTree, model_trace: Trace, guide_trace: Trace) -> PyTree:
+    """An objective whose derivative counts how probable the draws are, where these cannot be differentiated.
+
+    .. math:: \\nabla E_q[f] = E_q[\\nabla f + f \\, \\nabla \\log q],
+
+    which is the derivative of :math:`f \\exp(\\log q - \\bot(\\log q))`, where :math:`\\bot` has no derivative; the
+    value is :math:`f`. Foerster, Farquhar, Al-Shedivat, Rocktäschel, Xing & Whiteson, *DiCE: the infinitely
+    differentiable Monte Carlo estimator* (2018).
+    """
+    found = {name: total(score) for name, score in scores(model_trace, guide_trace).items()}
+    if not found:
+        return objective
+    score = sum_terms(found)
+    one = jnp.exp(score - lax.stop_gradient(score))
+    return jax.tree.map(lambda term: term * one, objective)
+
+
 def trace_guide(rng_key: Key, param_map: dict, guide: Callable, args: tuple, kwargs: dict) -> Trace:
     """The trace of a guide, with the values of its params (and mutable state) given."""
-    with trace() as guide_trace, seed(rng_seed=rng_key), substitute(data=param_map):
+    with Detached(), trace() as guide_trace, seed(rng_seed=rng_key), substitute(data=param_map):
         guide(*args, **kwargs)
     return guide_trace
 
 
 def trace_model(rng_key: Key, param_map: dict, model: Callable, args: tuple, kwargs: dict, guide_trace: Trace) -> Trace:
     """The trace of a model where its latent sites and subsamples have the values that the guide drew."""
-    with trace() as model_trace, seed(rng_seed=rng_key), substitute(data=param_map), replay(trace=guide_trace):
-        model(*args, **kwargs)
+    with Detached(), trace() as model_trace, seed(rng_seed=rng_key), substitute(data=param_map):
+        replay(model, trace=guide_trace)(*args, **kwargs)
     return model_trace
 
 
@@ -78,7 +118,7 @@ def over_particles(
 
 def mean_over_particles(
     of_one: Callable[[Key], dict[str, Any]], rng_key: Key, num_particles: int, vectorize: bool | Callable
-) -> dict[str, Any]:
+) -> Any:
     """``of_one(key)``, a dictionary with ``"loss"`` and ``"mutable_state"``, with the mean of the losses.
 
     :raises ValueError: where several particles would each leave a mutable state.

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from numpyro._typing import Array, Key, PyTree
-from numpyro.infer.elbo.base import ELBO
+from numpyro.infer.elbo.base import ELBO, LossWithMutableState
 from numpyro.infer.elbo.checks import check_match
 from numpyro.infer.elbo.particles import (
     Trace,
@@ -20,6 +20,7 @@ from numpyro.infer.elbo.particles import (
     sum_terms,
     trace_guide,
     trace_model,
+    with_scores,
 )
 from numpyro.infer.model.density import is_latent
 
@@ -27,8 +28,8 @@ from numpyro.infer.model.density import is_latent
 class Trace_ELBO(ELBO):
     """The evidence lower bound, estimated by :math:`\\log p(x, z) - \\log q(z)` at draws :math:`z \\sim q`.
 
-    Gradients pass through the draws, so that the guide's sites must be reparametrised; for others see
-    ``TraceGraph_ELBO``.
+    Gradients pass through draws that are reparametrised. Those of other sites, discrete ones above all, are the whole
+    estimate times the gradient of :math:`\\log q`, which scatters widely: :class:`TraceGraph_ELBO` does better.
 
     :param num_particles: draws of the guide that the estimate is the mean of.
     :param vectorize_particles: see :class:`ELBO`.
@@ -53,7 +54,7 @@ class Trace_ELBO(ELBO):
 
     def loss_with_mutable_state(
         self, rng_key: Key, param_map: dict[str, PyTree], model: Callable, guide: Callable, *args: Any, **kwargs: Any
-    ) -> dict[str, Any]:
+    ) -> LossWithMutableState:
         def of_one(rng_key: Key) -> dict[str, Any]:
             if self.multi_sample_guide:
                 terms, state = _multi_sample_terms(rng_key, param_map, model, guide, args, kwargs)
@@ -61,6 +62,7 @@ class Trace_ELBO(ELBO):
                 model_trace, guide_trace = run_both(rng_key, param_map, model, guide, args, kwargs)
                 check_match(model_trace, guide_trace)
                 terms = difference(site_terms(model_trace), site_terms(guide_trace))
+                terms = with_scores(terms, model_trace, guide_trace)
                 state = mutable_state(guide_trace, model_trace)
             return {"loss": negative(terms, self.sum_sites), "mutable_state": state}
 
@@ -96,7 +98,7 @@ def _multi_sample_terms(
     model_terms = {name: jnp.mean(term) for name, term in jax.vmap(of_one_draw)(latents).items()}
     num_draws = jnp.shape(jax.tree.leaves(latents)[0])[0]
     guide_terms = {name: term / num_draws for name, term in site_terms(guide_trace).items()}
-    return difference(model_terms, guide_terms), mutable_state(guide_trace)
+    return with_scores(difference(model_terms, guide_terms), {}, guide_trace), mutable_state(guide_trace)
 
 
 Trace_ELBO.__module__ = "numpyro.infer.elbo"
