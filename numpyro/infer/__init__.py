@@ -1,6 +1,8 @@
 """Inference: what algorithms need to know of a model, and the algorithms."""
 
+from numpyro.infer.barker import BarkerMH
 from numpyro.infer.elbo import ELBO, RenyiELBO, Trace_ELBO, TraceGraph_ELBO, TraceMeanField_ELBO
+from numpyro.infer.ensemble import AIES, ESS
 from numpyro.infer.hmc import HMC, NUTS
 from numpyro.infer.importance import psis_diagnostic
 from numpyro.infer.initialization import (
@@ -12,16 +14,21 @@ from numpyro.infer.initialization import (
     init_to_value,
 )
 from numpyro.infer.mcmc import MCMC, Until
+from numpyro.infer.sa import SA
 from numpyro.infer.svi import SVI
 from numpyro.infer.util import Predictive, initialize_model, log_likelihood
 
 __all__ = [
+    "AIES",
+    "BarkerMH",
     "ELBO",
+    "ESS",
     "HMC",
     "MCMC",
     "NUTS",
     "Predictive",
     "RenyiELBO",
+    "SA",
     "SVI",
     "TraceGraph_ELBO",
     "TraceMeanField_ELBO",
