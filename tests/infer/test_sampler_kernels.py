@@ -61,7 +61,10 @@ def mcmc_of(name, *args, num_warmup=1000, num_samples=1000, num_chains=None, cha
     )
 
 
-@pytest.mark.parametrize("name", KERNELS)
+VARIANTS = ("BarkerMH, dense", "SA, diagonal")
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] * (n in VARIANTS)) for n in KERNELS])
 def test_a_normal_posterior(name):
     mean, covariance = exact()
     mcmc = mcmc_of(name, model, num_warmup=2000, num_samples=8000)
