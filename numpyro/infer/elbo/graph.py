@@ -15,7 +15,16 @@ from numpyro.infer.elbo.base import ELBO, LossWithMutableState
 from numpyro.infer.elbo.checks import check_match
 from numpyro.infer.elbo.dependencies import Graph, frames_of, trace_dependencies
 from numpyro.infer.elbo.frames import MultiFrameTensor
-from numpyro.infer.elbo.particles import Trace, is_scored, mutable_state, over_particles, run_both, scores, sum_terms
+from numpyro.infer.elbo.particles import (
+    Trace,
+    is_scored,
+    mutable_state,
+    over_particles,
+    run_both,
+    scores,
+    sum_terms,
+    with_derivative_of,
+)
 from numpyro.infer.model.density import check_log_prob_shape, site_log_prob, total
 
 
@@ -67,7 +76,7 @@ class TraceGraph_ELBO(ELBO):
         if self.num_particles == 1:
             found = of_one(rng_key)
             surrogate, value = _surrogate(found["elbo"], found["scores"], found["costs"]), found["elbo"]
-            return {"loss": -_with_value(surrogate, value), "mutable_state": found["mutable_state"]}
+            return {"loss": -with_derivative_of(value, surrogate), "mutable_state": found["mutable_state"]}
         found = over_particles(of_one, rng_key, self.num_particles, self.vectorize_particles)
         if found["mutable_state"] is not None:
             raise UsageError(
@@ -75,7 +84,7 @@ class TraceGraph_ELBO(ELBO):
             )
         costs = jax.tree.map(_less_others, found["costs"])
         surrogates = jax.vmap(_surrogate)(found["elbo"], found["scores"], costs)
-        return {"loss": -_with_value(jnp.mean(surrogates), jnp.mean(found["elbo"])), "mutable_state": None}
+        return {"loss": -with_derivative_of(jnp.mean(found["elbo"]), jnp.mean(surrogates)), "mutable_state": None}
 
 
 def _pathwise(model_trace: Trace, guide_trace: Trace) -> Array:
@@ -120,10 +129,6 @@ def _less_others(costs: Array) -> Array:
 def _surrogate(elbo: Array, log_q: dict[str, Array], costs: dict[str, Any]) -> Array:
     """What has the derivative wanted."""
     return elbo + sum(jnp.sum(log_q[name] * cost) for name, cost in costs.items())
-
-
-def _with_value(surrogate: Array, value: Array) -> Array:
-    return surrogate + lax.stop_gradient(value - surrogate) if surrogate is not value else value
 
 
 TraceGraph_ELBO.__module__ = "numpyro.infer.elbo"

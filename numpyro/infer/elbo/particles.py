@@ -80,6 +80,17 @@ def run_both(
     return trace_model(model_key, param_map, model, args, kwargs, guide_trace), guide_trace
 
 
+@jax.custom_jvp
+def with_derivative_of(value: Array, surrogate: Array) -> Array:
+    """A value that has the derivative of something else."""
+    return value
+
+
+@with_derivative_of.defjvp
+def _derivative(primals: tuple[Array, Array], tangents: tuple[Any, Any]) -> tuple[Array, Any]:
+    return primals[0], tangents[1]
+
+
 def site_terms(site_trace: Trace) -> dict[str, Array]:
     """The log probability of each sample site, a scalar."""
     terms = {}

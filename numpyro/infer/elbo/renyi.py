@@ -15,7 +15,15 @@ from numpyro._errors import UsageError
 from numpyro._typing import Array, Key, PyTree
 from numpyro.infer.elbo.base import ELBO
 from numpyro.infer.elbo.checks import check_match
-from numpyro.infer.elbo.particles import Trace, over_particles, run_both, scores, site_terms, sum_terms
+from numpyro.infer.elbo.particles import (
+    Trace,
+    over_particles,
+    run_both,
+    scores,
+    site_terms,
+    sum_terms,
+    with_derivative_of,
+)
 from numpyro.infer.model.density import total
 
 
@@ -65,7 +73,7 @@ class RenyiELBO(ELBO):
         # the bound times the score of all draws that are not reparametrised.
         derivative = jnp.sum(lax.stop_gradient(jax.nn.softmax(powers)) * log_weights)
         derivative += lax.stop_gradient(bound) * jnp.sum(log_q)
-        return -scale * (lax.stop_gradient(bound - derivative) + derivative)
+        return -scale * with_derivative_of(bound, derivative)
 
 
 def common_scale(model_trace: Trace, guide_trace: Trace) -> float:

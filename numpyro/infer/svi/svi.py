@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -17,11 +16,14 @@ from numpyro._errors import UsageError
 from numpyro._typing import Array, Key, PyTree
 from numpyro.distributions.transforms import Transform
 from numpyro.infer.elbo import ELBO
-from numpyro.infer.mcmc.interrupt import interruptible
 from numpyro.infer.model.arguments import Arguments
 from numpyro.infer.program import is_traced
-from numpyro.infer.svi.loop import loop
+from numpyro.infer.svi.batches import BatchChunks, Batches, is_source
+from numpyro.infer.svi.checkpoint import Checkpoint, identity
+from numpyro.infer.svi.loop import compile_step, scan
 from numpyro.infer.svi.params import constrain, find_params, unconstrain
+from numpyro.infer.svi.run import Options, Run
+from numpyro.infer.svi.watch import Callback, as_callbacks
 from numpyro.optim import _NumPyroOptim, optax_to_numpyro
 from numpyro.util import find_stack_level, is_prng_key
 
@@ -191,19 +193,38 @@ class SVI:
         forward_mode_differentiation: bool = False,
         init_state: SVIState | None = None,
         init_params: Mapping[str, PyTree] | None = None,
+        callbacks: Callback | Sequence[Callback] = (),
+        callback_every: int = 100,
+        keep_best: bool = False,
+        checkpoint: str | Path | None = None,
+        stop_at_non_finite: bool = False,
         **kwargs: Any,
     ) -> SVIRunResult:
         """Make many steps, in a program that is compiled once for all runs of the same model, guide and shapes.
 
         :param rng_key: a key; where there is an ``init_state``, its own key goes on.
         :param num_steps: the number of steps.
-        :param args: arguments of model and guide.
+        :param args: positional arguments of model and guide.
         :param progress_bar: show progress, in terminals and notebooks.
         :param stable_update: leave out steps whose loss or gradient is not finite.
         :param forward_mode_differentiation: differentiate forwards.
         :param init_state: the state to go on from, such as the ``state`` of an earlier result.
         :param init_params: (constrained) values of params to start from.
-        :raises ValueError: when ``num_steps`` is no positive integer.
+        :param kwargs: keyword arguments of both. ``data=`` is one of them, unless it is a function or an iterator: then
+            it gives a batch for each step. A function is called with the number of steps done. A batch is a tuple of
+            positional arguments, which come after ``args``, a dictionary of keyword arguments, or one argument. A run
+            ends with its batches.
+        :param callbacks: a function, or several, called with an :class:`SVIProgress` after every ``callback_every``
+            steps; one that returns ``True`` ends the run, as :class:`EarlyStopping` does.
+        :param callback_every: the number of steps between these calls, 100 by default.
+        :param keep_best: return the params after those ``callback_every`` steps whose mean loss was lowest, in place of
+            the last ones. ``state`` and ``losses`` are of the whole run.
+        :param checkpoint: a file that the run is written to, every half minute and when it ends, however it ends. If it
+            is there already, the run goes on from it, bit for bit as if it had never ended; an iterator of batches
+            begins anew and is wound forward. ``num_steps`` counts all steps.
+        :param stop_at_non_finite: end with an error at the first loss that is not finite.
+        :raises ValueError: when ``num_steps`` is no positive integer, or the checkpoint is of another run.
+        :raises NonFiniteError: at a loss that is not finite, where asked. It names the sites whose terms are not.
 
         Ctrl-C ends a run after its present chunk; the steps so far are returned, with a warning.
         """
@@ -211,34 +232,48 @@ class SVI:
             raise TypeError(f"num_steps must be an integer, got {num_steps!r}.")
         if num_steps < 1:
             raise ValueError(f"num_steps must be a positive integer, got {num_steps}.")
+        if stable_update and stop_at_non_finite:
+            raise UsageError("Give either `stable_update`, which leaves bad steps out, or `stop_at_non_finite`.")
+        batches = Batches(kwargs.pop("data"), args, kwargs) if is_source(kwargs.get("data")) else None
+        first_args, first_kwargs = batches.first if batches else (args, kwargs)
         state = init_state
         if state is None or self.constrain_fn is None:
-            first = self.init(rng_key, *args, init_params=init_params, **kwargs)
+            first = self.init(rng_key, *first_args, init_params=init_params, **first_kwargs)
             state = first if state is None else state
-        arguments = Arguments.split(args, kwargs)
         update = self.stable_update if stable_update else self.update
 
-        def step(state: SVIState, arrays: tuple) -> tuple[SVIState, Array]:
-            args, kwargs = arguments.rebuild(arrays)
-            return update(state, *args, forward_mode_differentiation=forward_mode_differentiation, **kwargs)
+        def make_step(arguments: Arguments) -> Callable[[SVIState, tuple], tuple[SVIState, Array]]:
+            def step(state: SVIState, arrays: tuple) -> tuple[SVIState, Array]:
+                args, kwargs = arguments.rebuild(arrays)
+                return update(state, *args, forward_mode_differentiation=forward_mode_differentiation, **kwargs)
 
-        stop = threading.Event()
-        with interruptible(stop, (signal.SIGINT,)):
-            state, losses = loop(step, state, arguments.arrays, int(num_steps), progress_bar, stop)
-        if not is_traced(losses):
-            if len(losses) < num_steps:
-                warnings.warn(
-                    f"The run was interrupted after {len(losses)} of {num_steps} steps. To go on, pass "
-                    "init_state=result.state.",
-                    UserWarning,
-                    stacklevel=2,
+            return step
+
+        arguments = Arguments.split(first_args, first_kwargs)
+        step = make_step(arguments)
+        compiled = compile_step(step, state, arguments.arrays)
+        options = Options(as_callbacks(callbacks, callback_every), int(callback_every), keep_best, stop_at_non_finite)
+        if compiled is None:
+            if batches or checkpoint or options.is_watched:
+                raise UsageError(
+                    "Inside of jit, vmap or grad a run is one program: `data` that gives batches, `callbacks`, "
+                    "`keep_best`, `checkpoint` and `stop_at_non_finite` cannot be used there."
                 )
-            losses = jax.device_put(losses)
-        return SVIRunResult(self.get_params(state), state, losses)
+            state, losses = scan(step, state, arguments.arrays, int(num_steps))
+            return SVIRunResult(self.get_params(state), state, losses)
+        chunks = BatchChunks(batches, make_step) if batches else compiled.chunks(arguments.arrays)
+        file = None
+        if checkpoint is not None:
+            file = Checkpoint(checkpoint, identity(compiled, None if batches else arguments.arrays, state))
+        run = Run(self, chunks, (args, kwargs), options, file)
+        state, losses, best = run.make(state, int(num_steps), progress_bar)
+        return SVIRunResult(self.get_params(best), state, jax.device_put(losses))
 
 
 def _strong(leaf: Any) -> Any:
     """An array whose type does not give way to others, as the arrays of later steps are."""
+    if is_traced(leaf) and _is_key(leaf):
+        return leaf
     return lax.convert_element_type(leaf, jax.numpy.result_type(leaf)) if is_traced(leaf) else _concrete(leaf)
 
 
@@ -246,6 +281,10 @@ def _concrete(leaf: Any) -> Any:
     if isinstance(leaf, jax.Array) and not getattr(leaf, "weak_type", False):  # random keys have no such attribute
         return leaf
     return jax.device_put(np.asarray(leaf, jax.numpy.result_type(leaf)))
+
+
+def _is_key(leaf: Any) -> bool:
+    return jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
 def _require_key(rng_key: Any) -> None:
