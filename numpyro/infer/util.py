@@ -24,7 +24,7 @@ from numpyro.infer.model import ModelView
 from numpyro.infer.model.bijection import site_bijection
 from numpyro.infer.model.density import check_log_prob_shape, site_log_prob, total
 from numpyro.infer.model.draws import common_batch_shape, map_draws
-from numpyro.infer.model.evaluate import log_density_at, trace_at, trace_with, transforms_of, values_of
+from numpyro.infer.model.evaluate import constrain_at, log_density_at, trace_at, trace_with, transforms_of, values_of
 from numpyro.infer.model.start import begin
 from numpyro.infer.predictive import Predictive, as_count
 from numpyro.primitives import factor
@@ -131,13 +131,16 @@ def potential_energy(
     :param model_args: its positional arguments.
     :param model_kwargs: its keyword arguments.
     :param params: unconstrained values of the latent sites. Param sites that are named, too, take theirs as they are.
-    :param enum: whether discrete latent sites are to be summed out, of which the model may then have none.
+    :param enum: whether discrete latent sites of finite support are to be summed out.
     :return: a scalar.
-    :raises ValueError: where a latent site has no value, or one of another shape, or is discrete.
+    :raises ValueError: where a latent site has no value, or one of another shape, or is discrete and not summed out.
     """
+    first_available_dim = None
     if enum:
-        ModelView(model, model_args, model_kwargs, constant=True).require_continuous("potential_energy(..., enum=True)")
-    return -log_density_at(model, model_args, model_kwargs or {}, params, None)
+        view = ModelView(model, model_args, model_kwargs, constant=True)
+        view.require_continuous("potential_energy(..., enum=True)")
+        first_available_dim = view.first_available_dim
+    return -log_density_at(model, model_args, model_kwargs or {}, params, None, first_available_dim)
 
 
 def log_likelihood(
@@ -298,7 +301,7 @@ def find_valid_initial_params(
     :param rng_key: a random key, or a batch of them for a batch of points.
     :param model: the model.
     :param init_strategy: how to draw, see :mod:`numpyro.infer.initialization`; uniformly on (-2, 2) by default.
-    :param enum: whether discrete latent sites are to be summed out, of which the model may then have none.
+    :param enum: whether discrete latent sites of finite support are to be summed out; otherwise they are an error.
     :param model_args: positional arguments of the model.
     :param model_kwargs: keyword arguments of the model.
     :param prototype_params: unconstrained values of the shapes that are expected, to hold the model's against.
@@ -309,6 +312,9 @@ def find_valid_initial_params(
     """
     view = ModelView(model, model_args, model_kwargs)
     view.require_continuous(f"find_valid_initial_params(..., enum={enum})")
+    if view.enumerated and not enum:
+        names = ", ".join(f"'{name}'" for name in view.enumerated)
+        raise UsageError(f"The model has discrete latent sites, {names}: write enum=True to sum them out.")
     if prototype_params is not None:
         _check_prototype(view, prototype_params)
     start, _, _ = begin(
@@ -344,7 +350,7 @@ def get_potential_fn(
 
     :param model: the model.
     :param inv_transforms: the bijections onto the supports, by the names of sites, see :func:`get_transforms`.
-    :param enum: whether discrete latent sites are to be summed out, of which the model may then have none.
+    :param enum: whether discrete latent sites of finite support are to be summed out; otherwise they are an error.
     :param replay_model: constrain values by running the model, which a support that depends on other sites needs, and
         return deterministic sites, too; otherwise by ``inv_transforms`` alone.
     :param dynamic_args: return functions of the model's arguments that return those functions.
@@ -402,8 +408,10 @@ def initialize_model(
     )
     transforms = view.fixed_transforms
     potential_fn, postprocess_fn = _with_arguments(
-        partial(_potential, model, model_key),
-        partial(_constrain_all, model, model_key) if transforms is None else partial(_apply, transforms),
+        partial(_potential, model, model_key, view.first_available_dim),
+        partial(_constrain_all, model, model_key, view.first_available_dim)
+        if transforms is None
+        else partial(_apply, transforms),
         dynamic_args,
         model_args,
         model_kwargs,
@@ -429,13 +437,21 @@ def _fill_in(fn: Callable, *args: Any, **kwargs: Any) -> Callable[..., Any]:
     return partial(fn, args, kwargs)
 
 
-def _potential(model: Callable, rng_key: Key, args: tuple, kwargs: Mapping[str, Any], z: Params) -> Array:
-    return -log_density_at(model, args, kwargs, z, rng_key)
+def _potential(
+    model: Callable, rng_key: Key, first_available_dim: int | None, args: tuple, kwargs: Mapping[str, Any], z: Params
+) -> Array:
+    return -log_density_at(model, args, kwargs, z, rng_key, first_available_dim)
 
 
-def _constrain_all(model: Callable, rng_key: Key | None, args: tuple, kwargs: Mapping[str, Any], z: Params) -> Params:
-    model_trace, _ = trace_at(model, args, kwargs, z, rng_key)
-    return values_of(model_trace, z, deterministic=True)
+def _constrain_all(
+    model: Callable,
+    rng_key: Key | None,
+    first_available_dim: int | None,
+    args: tuple,
+    kwargs: Mapping[str, Any],
+    z: Params,
+) -> Params:
+    return constrain_at(model, args, kwargs, z, rng_key, first_available_dim, deterministic=True)
 
 
 def _apply(transforms: dict[str, Transform], args: tuple, kwargs: Mapping[str, Any], z: Params) -> Params:

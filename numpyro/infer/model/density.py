@@ -14,7 +14,7 @@ from numpyro._errors import UsageError
 from numpyro._typing import Array, PyTree
 from numpyro.distributions import constraints
 from numpyro.distributions._shapes import scale_and_mask, sum_rightmost
-from numpyro.distributions.transforms import IdentityTransform, biject_to
+from numpyro.distributions.transforms import IdentityTransform, Transform, biject_to
 from numpyro.infer.model.bijection import site_bijection
 from numpyro.primitives import Messenger, get_mask
 
@@ -82,9 +82,11 @@ class AtUnconstrained(Messenger):
     :param constrain_params: params have unconstrained values, too.
     :raises ValueError: (and ``AssertionError``) for a discrete site, or a value of another shape than the site's.
 
-    Afterwards ``log_dets`` holds :math:`\\log|\\det T'(z)|` by site where it is not 0, a scalar each; it is scaled and
-    masked as the log probability of the site is, since it is part of the density of the unconstrained value.
+    Afterwards ``log_dets`` holds :math:`\\log|\\det T'(z)|` by site where it is not 0, of the batch shape of the site.
+    It is scaled and masked as the log probability of the site is, being part of the density of the unconstrained value.
     """
+
+    scales_log_dets = True
 
     def __init__(
         self,
@@ -114,18 +116,43 @@ class AtUnconstrained(Messenger):
         if fn.is_discrete:
             raise UsageError(f"Continuous inference cannot handle discrete sample site '{name}' ({type(fn).__name__}).")
         transform = site_bijection(msg)
-        expected = tuple(transform.inverse_shape(fn.shape(msg["kwargs"]["sample_shape"])))
-        if np.shape(unconstrained) != expected:
-            raise UsageError(
-                f"The unconstrained value of site '{name}' ({type(fn).__name__}) must have shape {expected}, but has "
-                f"shape {np.shape(unconstrained)}. For a batch of values use jax.vmap."
-            )
+        self._check_shape(msg, np.shape(unconstrained), transform)
         value, intermediates = transform.call_with_intermediates(unconstrained)
         if not isinstance(transform, IdentityTransform):
             log_det = transform.log_abs_det_jacobian(unconstrained, value, intermediates)
             log_det = sum_rightmost(log_det, jnp.ndim(log_det) - jnp.ndim(value) + fn.event_dim)
-            self.log_dets[name] = total(scale_and_mask(log_det, msg["scale"], get_mask()))
+            scale = msg["scale"] if self.scales_log_dets else None
+            self.log_dets[name] = scale_and_mask(log_det, scale, get_mask())
         return value
+
+    def _check_shape(self, msg: Site, shape: tuple[int, ...], transform: Transform) -> None:
+        fn = msg["fn"]
+        expected = tuple(transform.inverse_shape(fn.shape(msg["kwargs"]["sample_shape"])))
+        if shape != expected:
+            raise UsageError(
+                f"The unconstrained value of site '{msg['name']}' ({type(fn).__name__}) must have shape {expected}, "
+                f"but has shape {shape}. For a batch of values use jax.vmap."
+            )
+
+
+class AtUnconstrainedEnumerated(AtUnconstrained):
+    """The same for a model with enumerated sites, on which the distribution of a latent site may depend.
+
+    The value has the shape that it has without enumeration, and broadcasts with its distribution. Scales are left to
+    the sum over the enumerated sites.
+    """
+
+    scales_log_dets = False
+
+    def _check_shape(self, msg: Site, shape: tuple[int, ...], transform: Transform) -> None:
+        fn = msg["fn"]
+        expected = tuple(transform.inverse_shape(fn.shape(msg["kwargs"]["sample_shape"])))
+        event = tuple(transform.inverse_shape(fn.event_shape))
+        batch = shape[: len(shape) - len(event)]
+        full = expected[: len(expected) - len(event)]
+        broadcasts = len(batch) <= len(full) and all(n in (1, m) for n, m in zip(batch[::-1], full[::-1], strict=False))
+        if shape[len(shape) - len(event) :] != event or not broadcasts:
+            super()._check_shape(msg, shape, transform)
 
 
 class ToUnconstrained(Messenger):
@@ -141,11 +168,19 @@ class ToUnconstrained(Messenger):
 
 
 class Prototype(Messenger):
-    """Gives latent sites values of the right shape and type without drawing: the image of 0, or a feasible value."""
+    """Gives latent sites values of the right shape and type without drawing: the image of 0, or a feasible value.
+
+    Afterwards ``given`` holds the names of these sites.
+    """
+
+    def __init__(self, fn: Callable | None = None) -> None:
+        self.given: set[str] = set()
+        super().__init__(fn)
 
     def process_message(self, msg: Site) -> None:
         if not is_latent(msg) or msg["value"] is not None:
             return
+        self.given.add(msg["name"])
         fn = msg["fn"]
         shape = fn.shape(msg["kwargs"]["sample_shape"])
         if fn.support is not None and fn.support.is_discrete:

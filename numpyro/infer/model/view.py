@@ -17,11 +17,12 @@ import numpy as np
 from numpyro._errors import UsageError
 from numpyro._typing import Array, CondIndepStackFrame, Key, PyTree, Shape
 from numpyro.distributions.transforms import Transform
+from numpyro.enumeration import is_enumerable
 from numpyro.handlers import seed, substitute, trace
 from numpyro.infer.model.arguments import Arguments
 from numpyro.infer.model.bijection import site_bijection
 from numpyro.infer.model.density import Prototype, ToUnconstrained, is_latent
-from numpyro.infer.model.evaluate import log_density_at, trace_at, values_of
+from numpyro.infer.model.evaluate import constrain_at, log_density_at, trace_at
 from numpyro.infer.model.observations import count_outside, raise_outside
 from numpyro.infer.program import Program, compiled_programs, in_jit, is_traced, jit
 
@@ -46,6 +47,8 @@ class Site(NamedTuple):
     observed, discrete or not random. ``transform`` is the bijection onto the support of a continuous latent site,
     ``None`` where it depends on run-time values. ``plates`` are the frames that the site stands in, ``infer`` its
     configuration; ``is_subsampled`` marks plates that draw a subsample, and ``plate_size`` is the full size of a plate.
+    ``is_enumerable`` marks discrete latent sites without a value whose support is a finite set, and ``batch_ndim`` is
+    the number of batch dimensions of a sample site.
     """
 
     name: str
@@ -61,6 +64,8 @@ class Site(NamedTuple):
     is_subsampled: bool
     infer: dict[str, Any]
     plate_size: int | None
+    is_enumerable: bool
+    batch_ndim: int
 
 
 class ModelView:
@@ -104,9 +109,10 @@ class ModelView:
 
         def run(arrays: tuple) -> dict[str, Array]:
             args, kwargs = self.arguments.rebuild(arrays)
-            with trace() as model_trace, seed(rng_seed=jax.random.key(0)), Prototype():
+            with trace() as model_trace, seed(rng_seed=jax.random.key(0)), Prototype() as prototype:
                 self.model(*args, **kwargs)
-            sites.update((name, _describe_site(site)) for name, site in model_trace.items())
+            for name, site in model_trace.items():
+                sites[name] = _describe_site(site, has_value=name not in prototype.given)
             return count_outside(model_trace)
 
         shapes = jax.eval_shape(lambda arrays: arrays, self.arguments.arrays)
@@ -143,19 +149,32 @@ class ModelView:
         return [s.name for s in self.sites.values() if s.kind == "sample" and not s.is_observed and s.is_discrete]
 
     @property
+    def enumerated(self) -> list[str]:
+        """The names of the discrete latent sites that the density of the view is summed over."""
+        return [site.name for site in self.sites.values() if site.is_enumerable]
+
+    @cached_property
+    def first_available_dim(self) -> int | None:
+        """The first dimension to the left of all batch dimensions, where there are sites to be summed out."""
+        if not self.enumerated:
+            return None
+        return -1 - max(site.batch_ndim for site in self.sites.values())
+
+    @property
     def prototype(self) -> dict[str, jax.ShapeDtypeStruct]:
         """Shapes and dtypes of the unconstrained values of the latent sites."""
         dtype = jnp.result_type(float)
         return {name: jax.ShapeDtypeStruct(site.unconstrained_shape or (), dtype) for name, site in self.latent.items()}
 
     def require_continuous(self, algorithm: str) -> None:
-        """Raise where the model has discrete latent sites, which ``algorithm`` can't sample."""
-        if self.discrete_latent:
-            names = ", ".join(f"'{name}'" for name in self.discrete_latent)
+        """Raise where the model has discrete latent sites that can't be summed out: ``algorithm`` can't sample them."""
+        enumerated = set(self.enumerated)
+        names = ", ".join(f"'{name}'" for name in self.discrete_latent if name not in enumerated)
+        if names:
             raise UsageError(
-                f"{algorithm} samples continuous values, but the model has discrete latent sites: {names}. Observe "
-                "them, sum them out by hand (for a mixture: dist.MixtureSameFamily), or use a kernel for "
-                "discrete sites (DiscreteHMCGibbs, MixedHMC)."
+                f"{algorithm} samples continuous values and sums discrete latent sites of finite support out, but the "
+                f"model has other discrete latent sites: {names}. Observe them, sum them out by hand, truncate them "
+                "to a finite support (a Categorical), or use a kernel for discrete sites (MixedHMC, HMCGibbs)."
             )
 
     def require_whole_plates(self, algorithm: str) -> None:
@@ -176,21 +195,29 @@ class ModelView:
         return transforms  # type: ignore[return-value]
 
     def trace_at(self, data: PyTree, unconstrained: dict[str, Array]) -> tuple[dict[str, Any], dict[str, Array]]:
-        """The trace of the model at unconstrained values, and the log determinants by site."""
+        """The trace of the model at unconstrained values, and the log determinants by site.
+
+        Discrete sites that the density is summed over are drawn given the sites before them.
+        """
         args, kwargs = self.arguments.rebuild(data[1])
-        return trace_at(self.model, args, kwargs, unconstrained, data[0])
+        return trace_at(self.model, args, kwargs, unconstrained, data[0], draws_discrete=bool(self.enumerated))
 
     def log_density(self, data: PyTree, unconstrained: dict[str, Array]) -> Array:
-        """:math:`\\log \\pi(z)`, the log density of the unconstrained values, Jacobian terms included; a scalar."""
+        """:math:`\\log \\pi(z)`, the log density of the unconstrained values, Jacobian terms included; a scalar.
+
+        Discrete latent sites of finite support are summed out.
+        """
         args, kwargs = self.arguments.rebuild(data[1])
-        return log_density_at(self.model, args, kwargs, unconstrained, data[0])
+        return log_density_at(self.model, args, kwargs, unconstrained, data[0], self.first_available_dim)
 
     def constrain(
         self, data: PyTree, unconstrained: dict[str, Array], *, deterministic: bool = False
     ) -> dict[str, PyTree]:
         """The constrained values of the latent sites; with ``deterministic=True`` those of deterministic sites too."""
-        model_trace, _ = self.trace_at(data, unconstrained)
-        return values_of(model_trace, unconstrained, deterministic=deterministic)
+        args, kwargs = self.arguments.rebuild(data[1])
+        return constrain_at(
+            self.model, args, kwargs, unconstrained, data[0], self.first_available_dim, deterministic=deterministic
+        )
 
     def unconstrain(self, data: PyTree, constrained: dict[str, Array]) -> dict[str, Array]:
         """The unconstrained values of latent sites whose constrained values are given."""
@@ -222,7 +249,7 @@ def _fit(value: Any, shape: Shape, name: str) -> Array:
         ) from None
 
 
-def _describe_site(site: dict[str, Any]) -> Site:
+def _describe_site(site: dict[str, Any], *, has_value: bool) -> Site:
     kind: str = site["type"]
     value: Any = site.get("value")
     is_array = hasattr(value, "shape") or np.isscalar(value)
@@ -243,7 +270,13 @@ def _describe_site(site: dict[str, Any]) -> Site:
         is_subsampled=kind == "plate" and site["kwargs"].get("rng_key") is not None,
         infer=dict(site.get("infer", {})),
         plate_size=site["args"][0] if kind == "plate" else None,
+        is_enumerable=kind == "sample" and is_discrete and not has_value and _may_be_enumerated(site),
+        batch_ndim=len(site["fn"].batch_shape) if kind == "sample" else 0,
     )
+
+
+def _may_be_enumerated(site: dict[str, Any]) -> bool:
+    return is_enumerable(site) and site["infer"].get("enumerate", "parallel") is not None
 
 
 def _where(error: Exception) -> str:

@@ -1,0 +1,28 @@
+"""Discrete latent variables summed out of a model exactly.
+
+A site to be summed out does not get one value but all values of its support at once, along a dimension of its own to
+the left of all plates; whatever the model computes from it broadcasts. So the model runs once, and the log
+probabilities of its sites are arrays with an axis for each variable that they depend on: factors, which
+:mod:`numpyro.ops.sum_product` sums.
+
+1. ``contexts``: :func:`markov` contexts, which say which variables later ones may still depend on, so that dimensions
+   can be used again;
+2. ``handler``: :class:`enum`, which gives sites their supports and keeps account of the dimensions;
+3. ``factors``: from a trace to the factors, variables and plates of a sum;
+4. ``values``: from a solved sum back to values of the sites.
+"""
+
+from numpyro.enumeration.contexts import markov
+from numpyro.enumeration.factors import enumerated_sites, marginal_problem, site_factor
+from numpyro.enumeration.handler import enum, is_enumerable
+from numpyro.enumeration.values import conditional_values
+
+__all__ = [
+    "conditional_values",
+    "enum",
+    "enumerated_sites",
+    "is_enumerable",
+    "marginal_problem",
+    "markov",
+    "site_factor",
+]

@@ -1,0 +1,89 @@
+"""From the trace of a model with enumerated sites to the sum that it stands for."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from numpyro._typing import Array
+from numpyro.distributions._shapes import scale_and_mask
+from numpyro.enumeration.handler import ENUMERATED
+from numpyro.ops.sum_product import Factor, NamedArray, Plate, Problem, Variable
+
+Trace = Mapping[str, Mapping[str, Any]]
+
+
+def enumerated_sites(model_trace: Trace) -> dict[str, int]:
+    """The dimensions of the enumerated sites of a trace, by name."""
+    return {
+        name: site["infer"][ENUMERATED]
+        for name, site in model_trace.items()
+        if site["type"] == "sample" and ENUMERATED in site["infer"]
+    }
+
+
+def marginal_problem(
+    model_trace: Trace, extra_terms: Mapping[str, Array] | None = None, kept: Collection[str] = ()
+) -> Problem:
+    """The sum over the enumerated sites of a trace.
+
+    The scale of a plate that takes a subsample holds for what is summed out within it, as if each entry stood for
+    several; any other scale (``handlers.scale``) raises the site's own probability to a power, before the sum.
+
+    :param model_trace: a trace.
+    :param extra_terms: further terms by site, of the shape of its log probability.
+    :param kept: plates that stay in the result.
+    """
+    sites = {name: site for name, site in model_trace.items() if site["type"] == "sample"}
+    plates = _plates(model_trace, sites)
+    factors = []
+    for name, site in sites.items():
+        fn, value, intermediates = site["fn"], site["value"], site["intermediates"]
+        log_prob = fn.log_prob(value, intermediates) if intermediates else fn.log_prob(value)
+        if extra_terms and name in extra_terms:
+            log_prob = log_prob + extra_terms[name]
+        factors.append(site_factor(site, scale_and_mask(log_prob, _own_scale(site, plates))))
+    variables = {}
+    for name, dim in enumerated_sites(model_trace).items():
+        site = sites[name]
+        size = jnp.shape(site["value"])[dim - site["fn"].event_dim]
+        variables[name] = Variable(size, frozenset(frame.name for frame in site["cond_indep_stack"]))
+    return Problem(factors, variables, plates, frozenset(kept))
+
+
+def site_factor(site: Mapping[str, Any], log_prob: Array) -> Factor:
+    """The log probability of a site as a factor; axes that are no plate's and no enumerated site's are summed."""
+    names = dict(site["infer"].get("dim_to_name", ()))
+    names.update((frame.dim, frame.name) for frame in site["cond_indep_stack"])
+    shape = jnp.shape(log_prob)
+    dims = range(-len(shape), 0)
+    rest = tuple(axis for axis, dim in enumerate(dims) if shape[axis] != 1 and dim not in names)
+    if rest:
+        log_prob = jnp.sum(log_prob, rest, keepdims=True)
+    shown = [(axis, names[dim]) for axis, dim in enumerate(dims) if jnp.shape(log_prob)[axis] != 1]
+    array = jnp.reshape(log_prob, [jnp.shape(log_prob)[axis] for axis, _ in shown])
+    plates = frozenset(frame.name for frame in site["cond_indep_stack"])
+    return Factor(NamedArray(array, tuple(name for _, name in shown)), plates, site["name"])
+
+
+def _plates(model_trace: Trace, sites: Trace) -> dict[str, Plate]:
+    plates = {}
+    for site in sites.values():
+        for frame in site["cond_indep_stack"]:
+            declared = model_trace.get(frame.name)
+            full = declared["args"][0] if declared is not None and declared["type"] == "plate" else frame.size
+            plates[frame.name] = Plate(frame.size, full / frame.size)
+    return plates
+
+
+def _own_scale(site: Mapping[str, Any], plates: Mapping[str, Plate]) -> Any:
+    """The scale of a site less what its plates account for."""
+    scale = site["scale"]
+    if scale is None:
+        return None
+    by_plates = float(np.prod([plates[frame.name].scale for frame in site["cond_indep_stack"]]))
+    own = scale if by_plates == 1 else scale / by_plates
+    return None if isinstance(own, int | float) and np.isclose(own, 1.0, rtol=1e-12) else own
