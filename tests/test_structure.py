@@ -26,9 +26,11 @@ LAYERS = [
     ["numpyro.distributions"],
     ["numpyro.nn"],
     ["numpyro.primitives"],
+    ["numpyro.enumeration"],
     ["numpyro.handlers"],
     ["numpyro.infer.chain_axis", "numpyro.infer.program"],
     [
+        "numpyro.infer.discrete",
         "numpyro.infer.initialization",
         "numpyro.infer.model",
         "numpyro.infer.predictive",

@@ -14,10 +14,11 @@ probabilities of its sites are arrays with an axis for each variable that they d
 
 from numpyro.enumeration.contexts import markov
 from numpyro.enumeration.factors import enumerated_sites, marginal_problem, site_factor
-from numpyro.enumeration.handler import enum, is_enumerable
+from numpyro.enumeration.handler import ENUMERATED, enum, is_enumerable
 from numpyro.enumeration.values import conditional_values
 
 __all__ = [
+    "ENUMERATED",
     "conditional_values",
     "enum",
     "enumerated_sites",

@@ -12,14 +12,14 @@ from numpyro._errors import UsageError
 
 
 class Frame:
-    """The variables of one step of a context: for each handler the dimensions that it gave them."""
+    """The variables of one step of a context, for each handler by the dimensions that it gave them."""
 
     def __init__(self) -> None:
-        self.dims: dict[int, set[int]] = {}
+        self._names: dict[int, dict[int, str]] = {}
 
-    def of(self, handler: object) -> set[int]:
-        """The dimensions that ``handler`` gave to variables of this step."""
-        return self.dims.setdefault(id(handler), set())
+    def of(self, handler: object) -> dict[int, str]:
+        """The variables of this step by the dimensions that ``handler`` gave them."""
+        return self._names.setdefault(id(handler), {})
 
 
 class _Entered(threading.local):

@@ -49,17 +49,22 @@ class enum(Messenger):
         super().__init__(fn)
 
     def __enter__(self) -> Any:
-        self._owners: dict[int, str] = {}
-        self._outside: set[int] = set()
+        self._last_owners: dict[int, str] = {}
+        self._outside: dict[int, str] = {}
         self._values: dict[str, Any] = {}
         return super().__enter__()
 
     def process_message(self, msg: Any) -> None:
         if msg["type"] == "control_flow":
             msg["kwargs"]["enumerated"] = self
+        if msg["type"] == "plate":
+            taken = {frame.dim for frame in msg["cond_indep_stack"]}
+            free = next(-1 - depth for depth in range(len(taken) + 1) if -1 - depth not in taken)
+            self._check_plate(msg["name"], free)
         if msg["type"] != "sample":
             return
-        self._check_plates(msg)
+        for frame in msg["cond_indep_stack"]:
+            self._check_plate(frame.name, frame.dim)
         mode = msg["infer"].get("enumerate")
         if mode is None or msg["is_observed"] or msg["value"] is not None:
             return
@@ -76,16 +81,23 @@ class enum(Messenger):
         support = _support(name, fn)
         _check_batch(msg, self.first_available_dim)
         frames = visible_frames()
-        taken = self._outside.union(*(frame.of(self) for frame in frames))
+        taken = self._visible()
         batch_shape = fn.batch_shape
         dim = self.first_available_dim
         # A dimension that the distribution itself has is of a variable that it depends on, whatever the contexts say.
         while dim in taken or (-dim <= len(batch_shape) and batch_shape[dim] != 1):
             dim -= 1
-        (frames[-1].of(self) if frames else self._outside).add(dim)
-        self._owners[dim] = name
+        (frames[-1].of(self) if frames else self._outside)[dim] = name
+        self._last_owners[dim] = name
         msg["infer"][ENUMERATED] = dim
         own_batch = support.shape[1 : support.ndim - fn.event_dim]
+        room = -1 - self.first_available_dim
+        if any(size != 1 for size in own_batch[: max(0, len(own_batch) - room)]):
+            raise UsageError(
+                f"The support of the site '{name}' ({type(fn).__name__}) depends on an enumerated site before it; only "
+                "a support that is the same for all values of that can be enumerated."
+            )
+        own_batch = own_batch[max(0, len(own_batch) - room) :]
         shape = (support.shape[0], *(1,) * (-dim - 1 - len(own_batch)), *own_batch, *fn.event_shape)
         value = self._values[name] = jnp.reshape(support, shape)
         return value
@@ -98,29 +110,35 @@ class enum(Messenger):
                 del msg["infer"][ENUMERATED]  # a handler outside has given it a value of its own
         frames = {frame.dim: frame.name for frame in msg["cond_indep_stack"]}
         shape = _batch_shape(msg)
+        owners = self._last_owners | self._visible()
         names: OrderedDict[int, str] = OrderedDict()
         for dim in range(-len(shape), 0):
             if dim in frames:
                 names[dim] = frames[dim]
             elif dim <= self.first_available_dim and shape[dim] != 1:
-                if dim not in self._owners:
+                if dim not in owners:
                     _raise_no_room(msg, dim, shape, self.first_available_dim)
-                names[dim] = self._owners[dim]
+                names[dim] = owners[dim]
         own = msg["infer"].get(ENUMERATED)
         if own is not None:
             names[own] = msg["name"]
         msg["infer"].setdefault("dim_to_name", names)
         msg["infer"].setdefault("name_to_dim", {name: dim for dim, name in names.items()})
 
-    def _check_plates(self, msg: Any) -> None:
-        for frame in msg["cond_indep_stack"]:
-            if frame.dim <= self.first_available_dim:
-                raise UsageError(
-                    f"The plate '{frame.name}' around the site '{msg['name']}' takes dimension {frame.dim}, but "
-                    f"enumeration takes all dimensions from first_available_dim={self.first_available_dim} to the "
-                    f"left: set first_available_dim to {min(f.dim for f in msg['cond_indep_stack']) - 1} or less "
-                    "(max_plate_nesting is the number of dimensions that plates take)."
-                )
+    def _visible(self) -> dict[int, str]:
+        """The variables that the running step may depend on, by their dimensions."""
+        names = dict(self._outside)
+        for frame in visible_frames():
+            names.update(frame.of(self))
+        return names
+
+    def _check_plate(self, name: str, dim: int) -> None:
+        if dim <= self.first_available_dim:
+            raise UsageError(
+                f"The plate '{name}' takes dimension {dim}, but enumeration takes all dimensions from "
+                f"first_available_dim={self.first_available_dim} to the left: set first_available_dim to {dim - 1} or "
+                "less (-1 - max_plate_nesting, the number of dimensions that plates take)."
+            )
 
 
 def _support(name: str, fn: Any) -> Any:

@@ -14,7 +14,7 @@ import numpy as np
 from numpyro._errors import UsageError
 from numpyro._typing import Key, PyTree, Shape
 from numpyro.handlers import seed, substitute, trace
-from numpyro.infer.model.density import is_latent
+from numpyro.infer.discrete import discrete_values
 from numpyro.infer.model.draws import common_batch_shape, map_draws
 from numpyro.util import is_prng_key
 
@@ -36,8 +36,8 @@ class Predictive:
     :param num_samples: the number of draws; with ``posterior_samples`` it is their number.
     :param return_sites: names of the sites to return, whatever their kinds; names that the model does not have are
         left out. By default those of sample sites without posterior samples, and of deterministic sites.
-    :param infer_discrete: draw discrete latent sites from their distribution given the data. It needs enumeration,
-        without which a model that has such sites is an error.
+    :param infer_discrete: draw discrete latent sites of finite support, which inference sums out, from their
+        distribution given the posterior samples and the data.
     :param parallel: make all draws at once (``vmap``), instead of one after the other (``lax.map``): faster, with more
         memory. The draws are the same.
     :param batch_ndims: number of leading dimensions of draws: of ``posterior_samples``, 1 by default (2 for samples
@@ -188,10 +188,13 @@ class Predictive:
                 return values[name]
             return params.get(name) if site["type"] != "deterministic" else None
 
-        with trace() as model_trace, seed(rng_seed=rng_key), substitute(substitute_fn=value_of):
-            self.model(*args, **kwargs)
+        model = substitute(self.model, substitute_fn=value_of)
         if self.infer_discrete:
-            _require_no_discrete(model_trace, values)
+            rng_key, discrete_key = jax.random.split(rng_key)
+            found = discrete_values(model, args, kwargs, discrete_key, mark=True)
+            model = substitute(model, data=found)
+        with trace() as model_trace, seed(rng_seed=rng_key):
+            model(*args, **kwargs)
         return {name: site["value"] for name, site in model_trace.items() if self._is_returned(site, values)}
 
     def _is_returned(self, site: Any, values: Values) -> bool:
@@ -202,20 +205,6 @@ class Predictive:
 
 def _is_subsampled(site: Any) -> bool:
     return site["type"] == "plate" and site["args"][1] is not None and site["args"][1] < site["args"][0]
-
-
-def _require_no_discrete(model_trace: Mapping[str, Any], values: Values) -> None:
-    discrete = [
-        name
-        for name, site in model_trace.items()
-        if is_latent(site) and name not in values and site["fn"].support.is_discrete
-    ]
-    if discrete:
-        raise NotImplementedError(
-            f"Predictive(infer_discrete=True) would draw the discrete latent sites {discrete} given the data, which "
-            "needs enumeration. Put their values into posterior_samples, or leave infer_discrete out to draw them "
-            "given the sites before them alone."
-        )
 
 
 def _conditions_deterministic(condition: bool | None, exclude: bool | None) -> bool:

@@ -19,6 +19,7 @@ from numpyro._errors import UsageError
 from numpyro._typing import Array, Key, PyTree
 from numpyro.distributions._shapes import sum_rightmost
 from numpyro.distributions.transforms import IdentityTransform, Transform
+from numpyro.infer.discrete import find_first_available_dim
 from numpyro.infer.initialization import init_to_uniform
 from numpyro.infer.model import ModelView
 from numpyro.infer.model.bijection import site_bijection
@@ -358,7 +359,7 @@ def get_potential_fn(
     :param model_kwargs: keyword arguments of the model; not used with ``dynamic_args``.
     :return: ``(potential_fn, postprocess_fn)``; both can be pickled if the model can.
     """
-    postprocess = partial(_constrain_all, model, None) if replay_model else partial(_apply, dict(inv_transforms))
+    postprocess = partial(_replay, model, enum) if replay_model else partial(_apply, dict(inv_transforms))
     return _with_arguments(
         partial(potential_energy, model, enum=enum), postprocess, dynamic_args, model_args, model_kwargs
     )
@@ -452,6 +453,11 @@ def _constrain_all(
     z: Params,
 ) -> Params:
     return constrain_at(model, args, kwargs, z, rng_key, first_available_dim, deterministic=True)
+
+
+def _replay(model: Callable, enum: bool, args: tuple, kwargs: Mapping[str, Any], z: Params) -> Params:
+    first_available_dim = find_first_available_dim(model, args, kwargs) if enum else None
+    return _constrain_all(model, None, first_available_dim, args, kwargs, z)
 
 
 def _apply(transforms: dict[str, Transform], args: tuple, kwargs: Mapping[str, Any], z: Params) -> Params:

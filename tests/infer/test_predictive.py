@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import stats
 
 import numpyro
 import numpyro.distributions as dist
@@ -359,13 +360,17 @@ def test_models_and_keys_must_be_such():
             predictive(key)
 
 
-def test_discrete_sites_are_not_inferred_without_enumeration():
+def test_discrete_sites_are_drawn_given_all_others():
     def mixture():
         c = numpyro.sample("c", dist.Categorical(logits=np.zeros(3)))
         numpyro.sample("x", dist.Normal(c, 1))
 
-    with pytest.raises(NotImplementedError, match="'c'.*enumeration"):
-        Predictive(mixture, {"x": np.zeros(2)}, infer_discrete=True)(KEY)
+    draws = Predictive(mixture, {"x": np.full(4000, 0.4)}, infer_discrete=True)(KEY)["c"]
+    weights = stats.norm.pdf(0.4, np.arange(3))
+    weights /= weights.sum()
+    assert draws.shape == (4000,)
+    # Five standard errors: fails once in a million keys.
+    assert np.all(np.abs(np.bincount(draws) / 4000 - weights) < 5 * np.sqrt(weights * (1 - weights) / 4000))
     given = {"x": np.zeros(2), "c": np.zeros(2, int)}
     assert Predictive(mixture, given, infer_discrete=True)(KEY) == {}
     assert Predictive(model, POSTERIOR, infer_discrete=True)(KEY)["y"].shape == (4, 5)

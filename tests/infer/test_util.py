@@ -56,7 +56,7 @@ def plain(y):
 
 
 def discrete():
-    c = numpyro.sample("c", dist.Bernoulli(0.5))
+    c = numpyro.sample("c", dist.Poisson(0.5))
     numpyro.sample("x", dist.Normal(c, 1))
 
 
@@ -112,7 +112,7 @@ def test_potential_energy_counts_the_volume_of_the_map(precision):
     np.testing.assert_allclose(potential_energy(model, (Y,), {}, Z, enum=True), expected, rtol=1e-5)
 
 
-def test_discrete_sites_are_named():
+def test_discrete_sites_that_cannot_be_summed_out_are_named():
     for function in (
         lambda: potential_energy(discrete, (), {}, {"x": 0.0}, enum=True),
         lambda: find_valid_initial_params(KEY, discrete, enum=True),
@@ -123,6 +123,30 @@ def test_discrete_sites_are_named():
             function()
     with pytest.raises(ValueError, match="discrete sample site 'c'"):
         potential_energy(discrete, (), {}, {"c": 1, "x": 0.0})
+
+
+def coin_below_a_plate():
+    with numpyro.plate("n", 3):
+        c = numpyro.sample("c", dist.Bernoulli(0.3))
+        x = numpyro.sample("x", dist.Normal(c, 1))
+    numpyro.deterministic("largest", x.max() + c.sum())
+
+
+def test_discrete_sites_of_finite_support_are_summed_out():
+    z = {"x": np.array([0.1, -0.4, 1.3])}
+    expected = -np.sum(np.log(0.7 * stats.norm.pdf(z["x"]) + 0.3 * stats.norm.pdf(z["x"], 1.0)))
+    assert potential_energy(coin_below_a_plate, (), {}, z, enum=True) == pytest.approx(expected, rel=1e-5)
+    potential_fn, postprocess_fn = get_potential_fn(coin_below_a_plate, {}, enum=True, replay_model=True)
+    assert potential_fn(z) == pytest.approx(expected, rel=1e-5)
+    assert (postprocess_fn(z)["largest"] - 1.3) % 1 == pytest.approx(0, abs=1e-5)
+    info = initialize_model(KEY, coin_below_a_plate)
+    assert info.potential_fn(z) == pytest.approx(expected, rel=1e-5)
+    assert info.model_trace["c"]["value"].shape == (3,)
+    assert info.postprocess_fn(z)["largest"].shape == ()
+    (found, _, _), _ = find_valid_initial_params(KEY, coin_below_a_plate, enum=True)
+    assert list(found) == ["x"]
+    with pytest.raises(ValueError, match="discrete latent sites, 'c': write enum=True"):
+        find_valid_initial_params(KEY, coin_below_a_plate)
 
 
 def test_latent_sites_need_values():

@@ -176,15 +176,14 @@ def chain(history=1, length=3, size=2, inner=False, after=False, local=False):
     if after:
         factors.append(Factor(table(*extra, *last, sizes=sizes), around, "after"))
     tied = {}
-    for place in itertools.product(*[range(2)] * inner):
-        at = lambda t: (*place, t) if not place else (place[0], t)  # axes in sorted order: p, time
+    for place in itertools.product(*[range(2)] * inner):  # axes in sorted order: p, time
         for lag in range(1, history + 1):
             for t in range(length):
-                source = (names[history], at(t - lag)) if t >= lag else (first[t - lag + history], place)
-                tied[(f"z@{lag}", at(t))] = source
+                source = (names[history], (*place, t - lag)) if t >= lag else (first[t - lag + history], place)
+                tied[(f"z@{lag}", (*place, t))] = source
         for i in range(history):
             t = length - history + i
-            tied[(last[i], place)] = (names[history], at(t)) if t >= 0 else (first[t + history], place)
+            tied[(last[i], place)] = (names[history], (*place, t)) if t >= 0 else (first[t + history], place)
     return Problem(factors, variables, plates), tied
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpyro._errors import UsageError
 from numpyro._typing import Array, CondIndepStackFrame, Key, PyTree, Shape
 from numpyro.distributions.transforms import Transform
-from numpyro.enumeration import is_enumerable
+from numpyro.enumeration import ENUMERATED, is_enumerable
 from numpyro.handlers import seed, substitute, trace
 from numpyro.infer.model.arguments import Arguments
 from numpyro.infer.model.bijection import site_bijection
@@ -47,8 +47,8 @@ class Site(NamedTuple):
     observed, discrete or not random. ``transform`` is the bijection onto the support of a continuous latent site,
     ``None`` where it depends on run-time values. ``plates`` are the frames that the site stands in, ``infer`` its
     configuration; ``is_subsampled`` marks plates that draw a subsample, and ``plate_size`` is the full size of a plate.
-    ``is_enumerable`` marks discrete latent sites without a value whose support is a finite set, and ``batch_ndim`` is
-    the number of batch dimensions of a sample site.
+    ``is_enumerable`` marks discrete latent sites that are to be summed out, ``batch_ndim`` is the number of batch
+    dimensions of a sample site.
     """
 
     name: str
@@ -270,13 +270,15 @@ def _describe_site(site: dict[str, Any], *, has_value: bool) -> Site:
         is_subsampled=kind == "plate" and site["kwargs"].get("rng_key") is not None,
         infer=dict(site.get("infer", {})),
         plate_size=site["args"][0] if kind == "plate" else None,
-        is_enumerable=kind == "sample" and is_discrete and not has_value and _may_be_enumerated(site),
+        is_enumerable=kind == "sample" and is_discrete and _may_be_enumerated(site, has_value),
         batch_ndim=len(site["fn"].batch_shape) if kind == "sample" else 0,
     )
 
 
-def _may_be_enumerated(site: dict[str, Any]) -> bool:
-    return is_enumerable(site) and site["infer"].get("enumerate", "parallel") is not None
+def _may_be_enumerated(site: dict[str, Any], has_value: bool) -> bool:
+    if ENUMERATED in site["infer"]:  # by a handler of the user's
+        return True
+    return not has_value and is_enumerable(site) and site["infer"].get("enumerate", "parallel") is not None
 
 
 def _where(error: Exception) -> str:

@@ -95,7 +95,8 @@ class Passage(NamedTuple):
     :param length: the number of steps.
     :param links: how steps are linked.
     :param sizes: the number of values of each name of a linked variable.
-    :param messages: in sequential order, the message after each step; in parallel, the joined steps of each round.
+    :param messages: in sequential order, the message after each step, with an axis for time; otherwise ``None``.
+    :param rounds: in parallel, the joined steps of each round; otherwise none.
     :param result: what is left: axes for the state before the first step and, in parallel, that after the last.
     """
 
@@ -104,13 +105,9 @@ class Passage(NamedTuple):
     length: int
     links: Links
     sizes: dict[str, int]
-    messages: NamedArray | tuple[Array, ...]
+    messages: NamedArray | None
+    rounds: tuple[Array, ...]
     result: NamedArray
-
-    @property
-    def is_parallel(self) -> bool:
-        """Whether the steps were joined in parallel."""
-        return isinstance(self.messages, tuple) and not isinstance(self.messages, NamedArray)
 
     @property
     def batch(self) -> tuple[str, ...]:
@@ -136,14 +133,18 @@ def eliminate_time(
     """
     order = _order.get() or ("sequential" if jax.default_backend() == "cpu" else "parallel")
     factors = tuple(factors)
-    run = _in_parallel if end_is_needed or order == "parallel" else _one_by_one
-    messages, result = run(factors, time, length, links, sizes, reduce)
+    messages: NamedArray | None = None
+    rounds: tuple[Array, ...] = ()
+    if end_is_needed or order == "parallel":
+        rounds, result = _in_parallel(factors, time, length, links, sizes, reduce)
+    else:
+        messages, result = _one_by_one(factors, time, length, links, sizes, reduce)
     first = dict(zip(links.before, (name for names in links.first for name in names), strict=True))
     result = result.renamed(first)
     if not end_is_needed:
         last = [name for names in links.last for name in names]
         result = reduced(result, last, reduce)
-    return Passage(factors, time, length, links, sizes, messages, result)
+    return Passage(factors, time, length, links, sizes, messages, rounds, result)
 
 
 def at_step(factors: Sequence[NamedArray], time: str) -> tuple[list[Array], Callable[[list[Array]], list[NamedArray]]]:

@@ -21,16 +21,16 @@ from numpyro.ops.sum_product.named import NamedArray, product
 Assignment = dict[str, NamedArray]
 """For each variable the position of its value, with axes for the plates that it stands in."""
 
-Choose = Callable[[Key, Array], Array]
+Choose = Callable[[Any, Array], Array]
 """Picks a position along the last axis of log weights: :func:`choose_draw` or :func:`choose_best`."""
 
 
-def choose_draw(rng_key: Key, log_weights: Array) -> Array:
+def choose_draw(rng_key: Any, log_weights: Array) -> Array:
     """A draw, with probabilities proportional to the weights along the last axis."""
     return jax.random.categorical(rng_key, log_weights)
 
 
-def choose_best(rng_key: Key, log_weights: Array) -> Array:
+def choose_best(rng_key: Any, log_weights: Array) -> Array:
     """The position of the largest weight along the last axis."""
     return jnp.argmax(log_weights, -1)
 
@@ -73,7 +73,7 @@ def given(factor: NamedArray, found: Assignment) -> NamedArray:
     free = [name for name in factor.names if name not in known]
     plates = [name for known_name in known for name in found[known_name].names]
     names = list(dict.fromkeys([*free, *plates]))
-    index = []
+    index: list[Any] = []
     for name in factor.names:
         if name in known:
             index.append(found[name].aligned(names))
@@ -118,8 +118,10 @@ def _decode_passage(passage: Passage, found: Assignment, choose: Choose, rng_key
     batch = list(dict.fromkeys([name for name in passage.batch if name not in outside] + _axes(start, outside)))
     sizes = {name: problem.plates[name].size for name in batch} | passage.sizes
     keys = jax.random.split(rng_key, passage.length + 1) if rng_key is not None else jnp.zeros(passage.length + 1)
-    walk = _walk_in_parallel if passage.is_parallel else _walk
-    newest = walk(passage, start, outside, batch, sizes, found, choose, keys)
+    if passage.messages is None:
+        newest = _walk_in_parallel(passage, start, outside, batch, sizes, found, choose, keys)
+    else:
+        newest = _walk(passage, passage.messages, start, outside, batch, sizes, choose, keys)
     for chain, after in zip(links.chains, links.last, strict=True):
         drawn = newest[chain[-1]]
         earlier = [jnp.broadcast_to(start[name].aligned(batch), drawn.shape[1:])[None] for name in chain[:-1]]
@@ -136,18 +138,17 @@ def _axes(*assignments: Assignment) -> list[str]:
 
 def _walk(
     passage: Passage,
+    messages: NamedArray,
     start: Assignment,
     outside: Assignment,
     batch: list[str],
     sizes: dict[str, int],
-    found: Assignment,
     choose: Choose,
     keys: Array,
 ) -> dict[str, Array]:
     """Forward in time: each step's variables given the state before it and the message from after it."""
     links = passage.links
-    assert isinstance(passage.messages, NamedArray)
-    arrays, of_step = at_step([*passage.factors, passage.messages], passage.time)
+    arrays, of_step = at_step([*passage.factors, messages], passage.time)
     shape = tuple(sizes[name] for name in batch)
     state = [jnp.broadcast_to(start[name].aligned(batch), shape) for name in links.before]
 
@@ -192,7 +193,7 @@ def _walk_in_parallel(
         full = jnp.broadcast_to(named.aligned(["#", *batch, *ends]), (matrices.shape[0], *shape, *matrices.shape[-2:]))
         return full
 
-    rounds = [aligned(matrices, "#a", "#b") for matrices in passage.messages]
+    rounds = [aligned(matrices, "#a", "#b") for matrices in passage.rounds]
     begin = flat(start, links.before)
     if all(name in found for name in last):
         end = flat(found, last)
@@ -208,6 +209,5 @@ def _walk_in_parallel(
         middle = choose(keys[depth], left + right)
         paired = jnp.reshape(jnp.stack([before, middle], 1), (even, *shape))
         states = jnp.concatenate([paired, states[even // 2 :]])
-    after = jnp.unravel_index(states[1:], state_sizes)
-    positions = dict(zip(links.after, after, strict=True))
+    positions = dict(zip(links.after, jnp.unravel_index(states[1:], state_sizes), strict=True))
     return {name: positions[name] for name in links.newest}

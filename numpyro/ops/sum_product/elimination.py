@@ -123,26 +123,24 @@ def _sum_component(
 ) -> tuple[Factor, list[Sum | Passage]]:
     """Sum factors over the variables of their plates, and multiply over the plates that no variable is left in."""
     names = {name for factor in factors for name in factor.log.names}
-    times = [name for name in here if (links := problem.plates[name].links) and names.intersection(links.names)]
+    times = {name: links for name in here if (links := problem.plates[name].links) and names.intersection(links.names)}
     steps: list[Sum | Passage] = []
     if not times:
         table, sums = contract([factor.log for factor in factors], local, reduce)
         steps.extend(sums)
         return _leave_plates(table, factors, here, problem), steps
-    time = times[0]
-    plate = problem.plates[time]
-    assert plate.links is not None
-    unlinked = local - set(plate.links.names)
+    time, links = next(iter(times.items()))
+    unlinked = local - set(links.names)
     logs = []
     for group in connected(factors, unlinked):
         log, sums = contract([factor.log for factor in group], unlinked, reduce)
         logs.append(log)
         steps.extend(sums)
-    _check_time(logs, time, plate.links, factors, here, problem.variables)
-    last = {name for names in plate.links.last for name in names}
+    _check_time(logs, time, links, factors, here, problem.variables)
+    last = {name for names in links.last for name in names}
     needed = any(last.intersection(factor.log.names) for others in waiting.values() for factor in others)
-    sizes = {name: problem.variables[name].size for name in plate.links.names}
-    passage = eliminate_time(logs, time, plate.size, plate.links, sizes, reduce, end_is_needed=needed)
+    sizes = {name: problem.variables[name].size for name in links.names}
+    passage = eliminate_time(logs, time, problem.plates[time].size, links, sizes, reduce, end_is_needed=needed)
     steps.append(passage)
     left = _leave_plates(passage.result, factors, here - {time}, problem, coming_from=here)
     return left, steps

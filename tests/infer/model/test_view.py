@@ -48,9 +48,12 @@ def test_sites_are_described_before_any_value_is_known():
 
 def test_discrete_sites_and_subsamples_are_named():
     view = ModelView(mixed, (np.zeros(4),))
-    assert view.discrete_latent == ["c"]
-    with pytest.raises(UsageError, match="NUTS .*discrete latent sites: 'c'"):
-        view.require_continuous("NUTS")
+    assert view.discrete_latent == view.enumerated == ["c"]
+    assert view.first_available_dim == -3
+    view.require_continuous("NUTS")
+    counts = ModelView(lambda: numpyro.sample("k", dist.Poisson(1.0)))
+    with pytest.raises(UsageError, match="NUTS .*other discrete latent sites: 'k'"):
+        counts.require_continuous("NUTS")
 
     def subsampled():
         with numpyro.plate("data", 10, subsample_size=5):
