@@ -53,7 +53,8 @@ def _nnx(name: str, nn_module: Any, declare: Callable[[PyTree], PyTree]) -> Call
 
     if not isinstance(nn_module, nnx.Module):
         raise TypeError(f"The module '{name}' must be an nnx.Module, such as nnx.Linear(...), got {nn_module!r}.")
-    graph, variables, rest = nnx.split(nn_module, nnx.Param, ...)
+    parts: Any = nnx.split(nn_module, nnx.Param, ...)
+    graph, variables, rest = parts
     params = declare(nnx.to_pure_dict(variables))
     state = nnx.to_pure_dict(rest)
     holder = mutable(f"{name}$state", {"state": state}) if jax.tree.leaves(state) else None
