@@ -610,9 +610,12 @@ def test_params_and_data_that_do_not_fit_their_plate():
         numpyro.subsample(np.ones(2), event_dim=-1)
 
 
-def test_control_flow_within_a_plate_is_refused():
-    with pytest.raises(NotImplementedError, match="plate 'p'"), numpyro.plate("p", 2):
-        apply_stack({"type": "control_flow", "fn": lambda: 1, "args": (), "kwargs": {}, "value": None})
+def test_a_plate_enters_the_body_of_control_flow_within_it():
+    kwargs = {"substitute_stack": []}
+    msg = {"type": "control_flow", "fn": lambda **kwargs: 1, "args": (), "kwargs": kwargs, "value": None}
+    with numpyro.plate("p", 2) as _:
+        apply_stack(msg)
+    assert [(kind, held.name) for kind, held in kwargs["substitute_stack"]] == [("handler", "p")]
 
 
 # Observations that do not fit

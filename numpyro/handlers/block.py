@@ -54,8 +54,13 @@ class block(Messenger):
         super().__init__(fn)
 
     def process_message(self, msg: Any) -> None:
+        if self.enters_body(msg):
+            if msg.get("_hidden_by") == id(self):
+                msg["stop"] = True
+            return
         if msg["type"] == "prng_key" or not self.hide_fn(msg):
             return
         if needs_key(msg):  # the seed handler outside does not get to see the site
             msg["kwargs"]["rng_key"] = request_key()
         msg["stop"] = True
+        msg["_hidden_by"] = id(self)

@@ -42,10 +42,17 @@ class condition(Messenger):
 
     def process_message(self, msg: Any) -> None:
         if msg["type"] == "control_flow":
-            defer_to_control_flow(msg, "condition", self.data if self.data is not None else self.condition_fn)
-        if msg["type"] != "sample":
+            defer_to_control_flow(self, msg, "condition", self.data if self.data is not None else self.condition_fn)
+        if msg["type"] != "sample" or msg.get("_control_flow_done"):
             return
         value = self.data.get(msg["name"]) if self.data is not None else self.condition_fn(msg)  # type: ignore[misc]
+        value = self._here(msg, value)
         if value is not None:
             msg["value"] = value
             msg["is_observed"] = True
+
+    def in_body(self, step: Any) -> Messenger:
+        return self._at(step)
+
+    def values_along_steps(self) -> Any:
+        return self.data or {}

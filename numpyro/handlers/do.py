@@ -36,11 +36,19 @@ class do(Messenger):
         super().__init__(fn)
 
     def process_message(self, msg: Any) -> None:
+        if self.enters_body(msg):
+            return
         if msg["type"] == "sample" and self.data.get(msg["name"]) is not None and "_intervener_id" not in msg:
             msg["_intervener_id"] = self._intervener_id
-            msg["_intervention"] = self.data[msg["name"]]
+            msg["_intervention"] = self._here(msg, self.data[msg["name"]])
 
     def postprocess_message(self, msg: Any) -> None:
         # The handlers outside have recorded the site by now; those within and the model see the intervention.
         if msg.get("_intervener_id") == self._intervener_id:
-            msg["value"] = msg["_intervention"]
+            msg["_factual"], msg["value"] = msg["value"], msg["_intervention"]
+
+    def in_body(self, step: Any) -> Messenger:
+        return self._at(step)
+
+    def values_along_steps(self) -> Any:
+        return self.data

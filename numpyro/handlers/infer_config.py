@@ -33,5 +33,7 @@ class infer_config(Messenger):
         self.config_fn = config_fn
 
     def process_message(self, msg: Any) -> None:
+        if self.enters_body(msg):
+            return
         if msg["type"] == "sample" and self.config_fn is not None:
             msg["infer"].update(self.config_fn(msg) or {})

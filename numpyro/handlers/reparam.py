@@ -48,7 +48,7 @@ class reparam(Messenger):
         super().__init__(fn)
 
     def process_message(self, msg: Any) -> None:
-        if msg["type"] != "sample":
+        if self.enters_body(msg) or msg["type"] != "sample":
             return
         strategy = self.config.get(msg["name"]) if isinstance(self.config, Mapping) else self.config(msg)
         if strategy is None:

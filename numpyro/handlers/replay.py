@@ -38,8 +38,8 @@ class replay(Messenger):
 
     def process_message(self, msg: Any) -> None:
         if msg["type"] == "control_flow":
-            defer_to_control_flow(msg, "replay", self.trace)
-        if msg["type"] not in ("sample", "plate") or msg["name"] not in self.trace:
+            defer_to_control_flow(self, msg, "replay", self.trace)
+        if msg["type"] not in ("sample", "plate") or msg["name"] not in self.trace or msg.get("_control_flow_done"):
             return
         recorded = self.trace[msg["name"]]
         if msg["type"] == "plate":
@@ -47,7 +47,7 @@ class replay(Messenger):
                 raise RuntimeError(
                     f"Site {msg['name']} must be a plate in trace, but it is a {recorded['type']} there."
                 )
-            msg["value"] = recorded["value"]
+            msg["value"] = self._here(msg, recorded["value"])
         elif not msg["is_observed"]:
             if recorded["type"] != "sample" or recorded["is_observed"]:
                 kind = "an observed sample" if recorded["type"] == "sample" else f"a {recorded['type']}"
@@ -55,5 +55,11 @@ class replay(Messenger):
                     f"Site {msg['name']} must be sampled in trace, but it is {kind} there. Sites that the trace only "
                     "observes can be left out with numpyro.handlers.block."
                 )
-            msg["value"] = recorded["value"]
+            msg["value"] = self._here(msg, recorded["value"])
             msg["infer"] = recorded["infer"].copy()
+
+    def in_body(self, step: Any) -> Messenger:
+        return self._at(step)
+
+    def values_along_steps(self) -> Any:
+        return {name: site.get("value") for name, site in self.trace.items() if site["type"] in ("sample", "plate")}

@@ -40,6 +40,8 @@ class scope(Messenger):
         super().__init__(fn)
 
     def process_message(self, msg: Any) -> None:
+        if self.enters_body(msg):
+            return
         if msg.get("name") and msg["type"] not in self.hide_types:
             msg["name"] = self._scoped(msg["name"])
         if msg.get("cond_indep_stack") and "plate" not in self.hide_types:

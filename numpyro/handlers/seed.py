@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Collection
 from typing import Any
 
@@ -59,8 +60,17 @@ class seed(Messenger):
             self.rng_key = key
 
     def process_message(self, msg: Any) -> None:
+        if msg.get("_control_flow_done"):
+            return
         if self.rng_key is not None and msg["type"] not in self.hide_types and needs_key(msg):
             self.rng_key, msg["kwargs"]["rng_key"] = jax.random.split(self.rng_key)
+            if msg["type"] == "control_flow":
+                self.enters_body(msg)
+
+    def in_body(self, step: Any) -> Messenger:
+        handler = copy.copy(self)
+        handler.rng_key = step.rng_key
+        return handler
 
 
 def _as_key(rng_seed: Any) -> Any:

@@ -43,9 +43,16 @@ class substitute(Messenger):
 
     def process_message(self, msg: Any) -> None:
         if msg["type"] == "control_flow":
-            defer_to_control_flow(msg, "substitute", self.data if self.data is not None else self.substitute_fn)
-        if msg["type"] not in ("sample", "param", "mutable", "plate", "deterministic"):
+            defer_to_control_flow(self, msg, "substitute", self.data if self.data is not None else self.substitute_fn)
+        if msg["type"] not in ("sample", "param", "mutable", "plate", "deterministic") or msg.get("_control_flow_done"):
             return
         value = self.data.get(msg["name"]) if self.data is not None else self.substitute_fn(msg)  # type: ignore[misc]
+        value = self._here(msg, value)
         if value is not None:
             msg["value"] = value
+
+    def in_body(self, step: Any) -> Messenger:
+        return self._at(step)
+
+    def values_along_steps(self) -> Any:
+        return self.data or {}

@@ -24,6 +24,8 @@ class uncondition(Messenger):
     __module__ = "numpyro.handlers"
 
     def process_message(self, msg: Any) -> None:
+        if self.enters_body(msg):
+            return
         if msg["type"] == "sample" and msg["is_observed"]:
             msg["is_observed"] = False
             msg["infer"].update(was_observed=True, obs=msg["value"])

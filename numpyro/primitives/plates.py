@@ -116,12 +116,9 @@ class plate(Messenger):
         return self._indices
 
     def process_message(self, msg: Any) -> None:
+        if self.enters_body(msg):
+            return
         kind = msg["type"]
-        if kind == "control_flow":
-            raise NotImplementedError(
-                f"Cannot use control flow primitive under the plate '{self.name}'. Please move the `plate` statement "
-                "into the body of the control flow function (see `scan`)."
-            )
         if kind not in ("sample", "param", "plate", "deterministic"):
             return
         if kind == "sample" and self.name in msg["infer"].get("block_plates", ()):
@@ -163,7 +160,7 @@ class plate(Messenger):
             msg["fn"] = fn.expand(expanded_shape)
 
     def postprocess_message(self, msg: Any) -> None:
-        if msg["type"] not in ("param", "subsample"):
+        if msg["type"] not in ("param", "subsample") or msg.get("_control_flow_done"):
             return
         event_dim = msg["kwargs"].get("event_dim")
         if event_dim is None:

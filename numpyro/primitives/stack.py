@@ -75,6 +75,8 @@ class Messenger:
     __module__ = "numpyro.primitives"
 
     _binds = False
+    # Of a handler inside the body of a loop: the steps that it is at, of the outermost loop first.
+    _steps: tuple[Any, ...] = ()
 
     def __init__(self, fn: Callable[..., Any] | None = None) -> None:
         if fn is not None and not callable(fn):
@@ -113,6 +115,40 @@ class Messenger:
 
     def postprocess_message(self, msg: Any) -> None:
         """Change ``msg`` after the site has its value. Does nothing unless overridden."""
+
+    def enters_body(self, msg: Any) -> bool:
+        """Whether this handler has nothing to do with a message itself, as it acts within control flow.
+
+        A handler on which the values of sites depend calls this first in :meth:`process_message`. To the message of a
+        control flow primitive it adds itself, to be active in the body (see :meth:`in_body`); and messages that come
+        out of a body, where it has acted already, it lets pass.
+        """
+        if msg["type"] == "control_flow":
+            msg["kwargs"].get("substitute_stack", []).append(("handler", self))
+            return True
+        return bool(msg.get("_control_flow_done", False))
+
+    def in_body(self, step: Any) -> Messenger:
+        """The handler that stands for this one in the body of a control flow primitive: itself, unless overridden.
+
+        :param step: the step at which the body runs, a ``numpyro.contrib.control_flow.step.Step``.
+        """
+        return self
+
+    def values_along_steps(self) -> Any:
+        """Values, by the names of sites, that may have the steps of a loop as their leading axis."""
+        return {}
+
+    def _at(self, step: Any) -> Any:
+        """A copy of this handler that gives the values of one step."""
+        handler = copy.copy(self)
+        if step.length is not None:
+            handler._steps = (*self._steps, step)
+        return handler
+
+    def _here(self, msg: Any, value: Any) -> Any:
+        """What ``value`` is for a site at the step that this handler is at; outside of loops the value itself."""
+        return self._steps[-1].value_of(msg, value, self._steps) if self._steps and value is not None else value
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run ``fn(*args, **kwargs)`` with this handler active; without an ``fn``, take the one argument as it."""

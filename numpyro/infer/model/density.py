@@ -100,6 +100,10 @@ class AtUnconstrained(Messenger):
         super().__init__(fn)
 
     def process_message(self, msg: Site) -> None:
+        if self.enters_body(msg):
+            if "_log_det" in msg:
+                self._record(msg, msg["_log_det"])
+            return
         if msg["type"] not in _SITES or msg["name"] not in self.values:
             return
         unconstrained = self.values[msg["name"]]
@@ -109,21 +113,36 @@ class AtUnconstrained(Messenger):
             transform = biject_to(msg["kwargs"].get("constraint", constraints.real))
             msg["value"] = jax.tree.map(transform, unconstrained)
         elif msg["type"] != "sample":
-            msg["value"] = unconstrained
+            msg["value"] = self._here(msg, unconstrained)
+
+    def in_body(self, step: Any) -> Messenger:
+        return self._at(step)
+
+    def values_along_steps(self) -> Mapping[str, PyTree]:
+        return self.values
 
     def _latent(self, msg: Site, unconstrained: Any) -> Any:
         name, fn = msg["name"], msg["fn"]
         if fn.is_discrete:
             raise UsageError(f"Continuous inference cannot handle discrete sample site '{name}' ({type(fn).__name__}).")
         transform = site_bijection(msg)
+        if self._steps:  # a latent site in loops has a value for each step
+            ndim = np.ndim(unconstrained) - len(self._steps)
+            unconstrained = self._steps[-1].slice(unconstrained, ndim, self._steps, name)
         self._check_shape(msg, np.shape(unconstrained), transform)
         value, intermediates = transform.call_with_intermediates(unconstrained)
         if not isinstance(transform, IdentityTransform):
             log_det = transform.log_abs_det_jacobian(unconstrained, value, intermediates)
             log_det = sum_rightmost(log_det, jnp.ndim(log_det) - jnp.ndim(value) + fn.event_dim)
-            scale = msg["scale"] if self.scales_log_dets else None
-            self.log_dets[name] = scale_and_mask(log_det, scale, get_mask())
+            if self._steps:
+                msg["_log_det"] = log_det  # that of all steps is recorded when the site leaves the loop
+            else:
+                self._record(msg, log_det)
         return value
+
+    def _record(self, msg: Site, log_det: Array) -> None:
+        scale = msg["scale"] if self.scales_log_dets else None
+        self.log_dets[msg["name"]] = scale_and_mask(log_det, scale, get_mask())
 
     def _check_shape(self, msg: Site, shape: tuple[int, ...], transform: Transform) -> None:
         fn = msg["fn"]
@@ -178,7 +197,7 @@ class Prototype(Messenger):
         super().__init__(fn)
 
     def process_message(self, msg: Site) -> None:
-        if not is_latent(msg) or msg["value"] is not None:
+        if self.enters_body(msg) or not is_latent(msg) or msg["value"] is not None:
             return
         self.given.add(msg["name"])
         fn = msg["fn"]

@@ -15,6 +15,7 @@ from numpyro.distributions import constraints
 from numpyro.distributions.transforms import Transform, biject_to
 from numpyro.enumeration import conditional_values, enum, is_enumerable, marginal_problem
 from numpyro.handlers import infer_config, seed, substitute, trace
+from numpyro.handlers._keys import needs_key
 from numpyro.infer.model.bijection import site_bijection
 from numpyro.infer.model.density import (
     AtUnconstrained,
@@ -39,6 +40,8 @@ class KeysForTheRest(seed):
         super().__init__(fn, rng_seed)
 
     def process_message(self, msg: Site) -> None:
+        if msg["type"] == "control_flow" and (self.rng_key is None or not needs_key(msg)):
+            self.enters_body(msg)  # without a key to give, it still tells of sites that have no value
         if is_latent(msg) and msg["value"] is None and msg["kwargs"].get("rng_key") is None:
             if self.draws_discrete and msg["fn"].is_discrete:
                 return super().process_message(msg)
@@ -51,6 +54,9 @@ class KeysForTheRest(seed):
                 )
             msg["kwargs"]["rng_key"] = key
         return super().process_message(msg)
+
+    def in_body(self, step: Any) -> seed:
+        return self if self.rng_key is None else super().in_body(step)  # type: ignore[return-value]
 
 
 def trace_at(
