@@ -43,7 +43,7 @@ LAYERS = [
     ["numpyro.optim"],
     ["numpyro.infer.elbo"],
     ["numpyro.infer.importance", "numpyro.infer.svi"],
-    ["numpyro.infer.autoguide"],
+    ["numpyro.infer.autoguide", "numpyro.infer.calibration"],
     ["numpyro.infer"],
     ["numpyro.contrib"],
 ]
