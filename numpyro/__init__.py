@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from types import ModuleType
+from typing import Any
 
 from numpyro._util.xla_flags import set_xla_flags
 from numpyro.distributions.distribution import enable_validation, validation_enabled
@@ -43,6 +43,7 @@ __all__ = [
     "plate",
     "plate_stack",
     "prng_key",
+    "render_model",
     "sample",
     "set_host_device_count",
     "set_platform",
@@ -51,8 +52,10 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> ModuleType:
+def __getattr__(name: str) -> Any:
     """Import a submodule on first use, so that ``import numpyro`` stays light."""
+    if name == "render_model":
+        return importlib.import_module(f"{__name__}.infer.inspect").render_model
     path = f"{__name__}.{name}"
     if not name.startswith("_"):
         try:
