@@ -86,8 +86,38 @@ def pareto_shape(log_weights: np.ndarray, rounding: float = 1e-14) -> float:
     return fit_pareto_shape(np.maximum(exceedances, np.finfo(np.float64).tiny))
 
 
+def smooth_log_weights(log_weights: np.ndarray, rounding: float = 1e-14) -> tuple[np.ndarray, float]:
+    """Importance weights with a smoothed tail, normalised, and the shape of the tail.
+
+    The largest weights are replaced by the quantiles of the generalised Pareto distribution that fits them, and none is
+    larger than the largest was. Weights equal up to ``rounding``, as in :func:`pareto_shape`, stay as they are.
+
+    :param log_weights: log weights, finite or :math:`-\\infty`.
+
+    **Reference:** Vehtari, Simpson, Gelman, Yao & Gabry, *Pareto smoothed importance sampling* (2024).
+    """
+    smoothed = np.array(log_weights, np.float64)
+    positions = np.flatnonzero(np.isfinite(smoothed))
+    shape = pareto_shape(smoothed[positions], rounding)
+    smoothed -= smoothed[positions].max()
+    if np.isfinite(shape):
+        order = positions[np.argsort(smoothed[positions])]
+        size = int(np.ceil(min(0.2 * len(order), 3.0 * np.sqrt(len(order)))))
+        tail, cut = order[-size:], np.exp(smoothed[order[-size - 1]])
+        shape, scale = fit_pareto(np.maximum(np.exp(smoothed[tail]) - cut, np.finfo(np.float64).tiny))
+        log_survival = np.log1p(-(np.arange(size) + 0.5) / size)
+        quantiles = scale * np.expm1(-shape * log_survival) / shape if shape else -scale * log_survival
+        smoothed[tail] = np.minimum(np.log(cut + quantiles), 0.0)
+    return smoothed - np.log(np.sum(np.exp(smoothed))), shape
+
+
 def fit_pareto_shape(exceedances: np.ndarray) -> float:
-    """The shape of a generalised Pareto distribution from a sorted sample, an average over a profile likelihood.
+    """The shape of :func:`fit_pareto`."""
+    return fit_pareto(exceedances)[0]
+
+
+def fit_pareto(exceedances: np.ndarray) -> tuple[float, float]:
+    """The shape and the scale of a generalised Pareto distribution from a sorted sample, averages over a likelihood.
 
     The density is :math:`\\sigma^{-1} (1 + k x / \\sigma)^{-1/k - 1}`. With :math:`\\theta = -k / \\sigma` the best
     :math:`k` for a :math:`\\theta` is the mean of :math:`\\log(1 - \\theta x_i)`; the average over :math:`\\theta` has
@@ -107,4 +137,4 @@ def fit_pareto_shape(exceedances: np.ndarray) -> float:
     weights = np.exp(profile - profile.max())
     theta = float(np.sum(grid * weights) / np.sum(weights))
     shape = float(np.mean(np.log1p(-theta * exceedances)))
-    return (n * shape + 10.0 * 0.5) / (n + 10.0)
+    return (n * shape + 10.0 * 0.5) / (n + 10.0), -shape / theta
