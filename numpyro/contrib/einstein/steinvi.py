@@ -20,7 +20,7 @@ from numpyro.contrib.einstein.stein_loss import SteinLoss, ravel_particles
 from numpyro.infer.autoguide import AutoBNAFNormal, AutoDelta, AutoIAFNormal, AutoSemiDAIS
 from numpyro.infer.mcmc.interrupt import interruptible
 from numpyro.infer.model.arguments import Arguments
-from numpyro.infer.svi.loop import loop
+from numpyro.infer.svi.loop import compile_step, loop, scan
 from numpyro.infer.svi.params import constrain, unconstrain
 from numpyro.infer.svi.svi import _as_optimizer, _require_key, _strong
 
@@ -276,11 +276,14 @@ class SteinVI:
             args, kwargs = arguments.rebuild(arrays)
             return update(state, *args, **kwargs)
 
-        stop = threading.Event()
-        with interruptible(stop, (signal.SIGINT,)):
-            state, losses = loop(
-                step, jax.tree.map(_strong, state), arguments.arrays, int(num_steps), progress_bar, stop
-            )
+        state = jax.tree.map(_strong, state)
+        compiled = compile_step(step, state, arguments.arrays)
+        if compiled is None:
+            state, losses = scan(step, state, arguments.arrays, int(num_steps))
+        else:
+            stop = threading.Event()
+            with interruptible(stop, (signal.SIGINT,)):
+                state, losses = loop(compiled.chunks(arguments.arrays), state, int(num_steps), progress_bar, stop)
         return SteinVIRunResult(self.get_params(state), state, jnp.asarray(losses))
 
 
