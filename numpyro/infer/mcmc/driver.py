@@ -9,17 +9,17 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
-from enum import Enum
 from typing import Any
 
 import jax
 import numpy as np
 
 from numpyro._typing import PyTree
+from numpyro.infer.mcmc.ending import Ending
 from numpyro.infer.mcmc.engine import Plan, Programs
 from numpyro.infer.mcmc.placement import ONE_PLACE, Placement
 from numpyro.infer.mcmc.progress import Progress
@@ -28,6 +28,7 @@ from numpyro.infer.mcmc.schedule import Schedule
 from numpyro.infer.mcmc.settings import thread_settings, thread_settings_as
 
 WAKE_SECONDS = 0.2
+"""How often the main thread wakes while others advance chains, to hear signals."""
 
 
 @dataclass
@@ -48,16 +49,6 @@ class Lane:
     done: int = 0
 
 
-class Ending(Enum):
-    """How a run ended."""
-
-    COMPLETE = "complete"
-    TARGET_REACHED = "target reached"
-    TARGET_MISSED = "target missed"
-    INTERRUPTED = "interrupted"
-    OUT_OF_TIME = "out of time"
-
-
 class Driver:
     """Advances lanes through a schedule.
 
@@ -68,6 +59,7 @@ class Driver:
     :param describe: a few words on a state, for the bar.
     :param deadline: when to stop, on the clock of ``time.perf_counter``.
     :param placement: how the chains of a lane lie on devices.
+    :param stop: set from outside to end the run at the next chunk.
     """
 
     def __init__(
@@ -80,10 +72,11 @@ class Driver:
         *,
         deadline: float | None = None,
         placement: Placement = ONE_PLACE,
+        stop: threading.Event | None = None,
     ) -> None:
         self.programs, self.data, self.schedule, self.recorder = programs, data, schedule, recorder
         self.describe, self.deadline, self.placement = describe, deadline, placement
-        self.stop = threading.Event()
+        self.stop = stop or threading.Event()
         self.ending = Ending.COMPLETE
 
     def advance(self, lane: Lane, target: int) -> None:
@@ -96,7 +89,7 @@ class Driver:
                     self.stop.set()
                 pace, stopped = self.placement.agree(lane.progress.limit, self.stop.is_set())
                 if stopped:
-                    if self.ending is Ending.COMPLETE:
+                    if self.ending is not Ending.OUT_OF_TIME:
                         self.ending = Ending.INTERRUPTED
                     self.stop.set()
                     return
@@ -124,12 +117,12 @@ class Driver:
             return jax.tree.map(lambda leaf: to_host(leaf)[None, :rows], records)
         return jax.tree.map(lambda leaf: self.placement.fetch(leaf)[:, :rows], records)
 
-    def advance_all(self, lanes: list[Lane], targets: Iterable[int], is_enough: Callable[[], bool] | None) -> None:
+    def advance_all(self, lanes: list[Lane], targets: Sequence[int], is_enough: Callable[[], bool] | None) -> None:
         """Advance all lanes, one after another, to each of ``targets`` in turn, until it ``is_enough()``."""
         self._in_rounds(lanes, targets, is_enough, map)
 
     def advance_on_threads(
-        self, lanes: list[Lane], targets: Iterable[int], is_enough: Callable[[], bool] | None
+        self, lanes: list[Lane], targets: Sequence[int], is_enough: Callable[[], bool] | None
     ) -> None:
         """The same, with as many lanes at a time as there are cores.
 
@@ -157,17 +150,18 @@ class Driver:
             self._in_rounds(lanes, targets, is_enough, over_lanes)
 
     def _in_rounds(
-        self, lanes: list[Lane], targets: Iterable[int], is_enough: Callable[[], bool] | None, over_lanes: Callable
+        self, lanes: list[Lane], targets: Sequence[int], is_enough: Callable[[], bool] | None, over_lanes: Callable
     ) -> None:
         for target in targets:
             for _ in over_lanes(lambda lane: self.advance(lane, target), lanes):  # noqa: B023
                 pass
-            if self.stop.is_set():
+            if any(lane.done < target for lane in lanes):
                 return
-            if is_enough is not None:
-                self.ending = Ending.TARGET_REACHED if is_enough() else Ending.TARGET_MISSED
-                if self.ending is Ending.TARGET_REACHED:
-                    return
+            if is_enough is not None and is_enough():
+                self.ending = Ending.TARGET_REACHED
+                return
+        if is_enough is not None:
+            self.ending = Ending.TARGET_MISSED
 
     @contextmanager
     def _stopping_on_error(self) -> Iterator[None]:

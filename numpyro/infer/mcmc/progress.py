@@ -6,7 +6,10 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
+
+from numpyro.infer.mcmc.schedule import Schedule
 
 SHOWN_SECONDS, SILENT_SECONDS = 0.1, 0.5
 """About how long chunks are made: short enough for the display to move, or for an interrupt to be heard, and long
@@ -100,3 +103,29 @@ class Progress:
             self.bar.update(self._iterations, self._describe(), self._divergences)
             self._iterations = self._divergences = 0
             self._shown = time.perf_counter()
+
+
+@dataclass(frozen=True)
+class Display:
+    """How progress is shown: ``bars`` is ``"chains"`` for one bar a chain, ``"one"`` for one in all, or ``None``."""
+
+    bars: str | None
+    rate: int | None = None
+
+    @classmethod
+    def of(cls, progress_bar: bool | str, rate: int | None) -> Display:
+        """What the settings of :class:`~numpyro.infer.MCMC` ask for."""
+        bars = "one" if progress_bar == "one" else "chains" if progress_bar else None
+        return cls(bars, rate)
+
+    def paces(self, count: int, schedule: Schedule, num_warmup: int) -> list[Progress]:
+        """The paces of ``count`` lanes, with their bars."""
+        if self.bars is None or not is_shown():
+            return [Progress(None, self.rate) for _ in range(count)]
+        if self.bars == "one" or count == 1:
+            bar = Bar(count * schedule.iterations, count * num_warmup)
+            return [Progress(bar, self.rate) for _ in range(count)]
+        return [
+            Progress(Bar(schedule.iterations, num_warmup, line, f"chain {line + 1} "), self.rate)
+            for line in range(count)
+        ]

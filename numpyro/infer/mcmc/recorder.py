@@ -6,7 +6,7 @@ Everything recorded has two leading axes, chains and draws, a single chain's too
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -29,6 +29,9 @@ class StoreError(RuntimeError):
 class Recorder(ABC):
     """Takes what lanes draw. Lanes may record in several threads, each for itself."""
 
+    failed = False
+    """Whether it could not go on, and has kept what there was by then."""
+
     @abstractmethod
     def record(self, lane: Lane, kept: Records | None) -> None:
         """A lane has advanced to ``lane.state``; ``kept`` are its new draws, where they are kept."""
@@ -36,6 +39,10 @@ class Recorder(ABC):
     @abstractmethod
     def draws(self) -> Records:
         """All draws so far, equally many of each chain that has any; empty where there are none."""
+
+    def result(self) -> Mapping[str, PyTree]:
+        """:meth:`draws` at the end, each field of which may be read when it is asked for."""
+        return self.draws()
 
     def close(self) -> None:
         """No lane will record any more."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import numpy as np
@@ -46,6 +47,16 @@ class Until:
             raise ValueError(f"`max_r_hat` must be greater than 1, got {self.max_r_hat}.")
         if isinstance(self.sites, str):
             raise ValueError(f"`sites` must be a sequence of names, got the string {self.sites!r}.")
+        if self.sites is not None:
+            object.__setattr__(self, "sites", tuple(self.sites))
+
+    def as_json(self) -> dict[str, Any]:
+        """What makes the same target again, as plain JSON."""
+        return {
+            "min_bulk_ess": None if self.min_bulk_ess is None else float(self.min_bulk_ess),
+            "max_r_hat": None if self.max_r_hat is None else float(self.max_r_hat),
+            "sites": None if self.sites is None else list(self.sites),
+        }
 
     def looks(self, draws: int) -> Iterator[int]:
         """After how many draws of a chain to look, up to ``draws``."""

@@ -256,6 +256,6 @@ def test_an_interrupted_chain_stops_the_others():
     options = {"num_chains": 3, "num_samples": 10_000, "chain_method": "parallel", "progress_bar": True}
     mcmc = make(Stopping(model, max_tree_depth=4), **options)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("numpyro.infer.mcmc.run.is_shown", lambda: True)
+        patch.setattr("numpyro.infer.mcmc.progress.is_shown", lambda: True)
         with pytest.raises(KeyboardInterrupt):
             mcmc.run(KEY, DATA)

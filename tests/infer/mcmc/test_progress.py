@@ -12,7 +12,7 @@ import pytest
 import numpyro
 import numpyro.distributions as dist
 from numpyro.infer import MCMC, NUTS
-from numpyro.infer.mcmc import progress, run
+from numpyro.infer.mcmc import progress
 
 KEY = jax.random.key(0)
 
@@ -31,7 +31,7 @@ def draw(num_chains=2, num_samples=200, **settings):
 
 @pytest.fixture
 def watched(monkeypatch):
-    monkeypatch.setattr(run, "is_shown", lambda: True)
+    monkeypatch.setattr(progress, "is_shown", lambda: True)
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,26 @@ def test_a_missed_target_is_said_and_the_draws_are_all_there():
     assert mcmc.get_samples()["x"].shape == (240,)
 
 
+@pytest.mark.parametrize("method", ["sequential", "parallel", "vectorized"])
+@pytest.mark.parametrize(("draws", "look"), [(110, "after an unmet look"), (100, "at a look"), (30, "before any look")])
+def test_an_interrupt_is_no_missed_target(monkeypatch, method, draws, look):
+    mcmc = start(num_samples=2000, chain_method=method, until=Until(min_bulk_ess=10_000), progress_rate=10)
+    update, lanes = Progress.update, set()
+    chunks = (50 + draws) // 10
+
+    def interrupting_update(self, *args):
+        update(self, *args)
+        self.chunks = getattr(self, "chunks", 0) + 1
+        lanes.add(self) if self.chunks == chunks else None
+        if len(lanes) == (1 if method == "vectorized" else 2) and self.chunks == chunks:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(Progress, "update", interrupting_update)
+    with pytest.warns(UserWarning, match=r"was interrupted: it has \d+ of 2000 draws"):
+        mcmc.run(jax.random.key(0))
+    assert mcmc.get_samples(True)["x"].shape[1] < 2000
+
+
 def test_targets_of_chosen_sites():
     values = np.random.default_rng(0).normal(size=(2, 100))
     draws = {"mixed": values, "stuck": np.linspace([0, 5], [1, 6], 100, axis=-1)}

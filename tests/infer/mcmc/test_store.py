@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import pickle
 import random
@@ -23,73 +22,11 @@ import numpyro.distributions as dist
 from numpyro.infer import HMC, MCMC, NUTS
 from numpyro.infer.mcmc import StoreError
 from numpyro.infer.mcmc.progress import Progress
-from numpyro.infer.mcmc.store import files, recorder
+from numpyro.infer.mcmc.store import arrays, files
+from numpyro.infer.mcmc.store.files import lock_folder
+from numpyro.infer.mcmc.store.names import file_name
+from tests.infer.mcmc.stored_runs import FIELDS, KEY, METHODS, Y, assert_same, contents, drawn, model, prepare, resume
 from tests.infer.mcmc.test_protocol import RandomWalk
-
-KEY = jax.random.key(3)
-Y = np.array([0.5, 1.0, -0.3], np.float32)
-FIELDS = ("num_steps", "z_grad", "rng_key")
-
-
-def model(y):
-    mu = numpyro.sample("mu", dist.Normal(0.0, 1.0).expand([3]).to_event(1))
-    numpyro.deterministic("group/twice", 2 * mu)
-    numpyro.sample("y", dist.Normal(mu, 1.0), obs=y)
-
-
-def prepare(store=None, kernel=None, num_chains=2, method="sequential", num_samples=60, **settings):
-    return MCMC(
-        kernel or NUTS(model),
-        num_warmup=30,
-        num_samples=num_samples,
-        num_chains=num_chains,
-        chain_method=method,
-        progress_bar=False,
-        progress_rate=7,
-        store=store,
-        **settings,
-    )
-
-
-def resume(store, kernel=None, y=Y, **settings):
-    return MCMC.resume(store, kernel or NUTS(model), y, progress_bar=False, **settings)
-
-
-def drawn(mcmc):
-    """All that a run recorded, as NumPy arrays."""
-    mcmc.transfer_states_to_host()
-    tree = {"draws": mcmc.get_samples(group_by_chain=True), "extra": mcmc.get_extra_fields(group_by_chain=True)}
-    is_key = lambda leaf: jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-    return jax.tree.map(lambda leaf: np.asarray(jax.random.key_data(leaf) if is_key(leaf) else leaf), tree)
-
-
-def assert_same(actual, expected):
-    assert jax.tree.structure(actual) == jax.tree.structure(expected)
-    jax.tree.map(np.testing.assert_array_equal, actual, expected)
-
-
-@pytest.fixture(scope="module")
-def whole():
-    """Runs without a store, by chain method."""
-    runs = {}
-
-    def run(method):
-        if method not in runs:
-            mcmc = prepare(method=method)
-            mcmc.run(KEY, Y, extra_fields=FIELDS)
-            runs[method] = drawn(mcmc)
-        return runs[method]
-
-    return run
-
-
-@pytest.fixture
-def commit_always(monkeypatch):
-    monkeypatch.setattr(recorder, "COMMIT_SECONDS", 0.0)
-    monkeypatch.setattr(recorder, "COMMIT_COST", 0.0)
-
-
-METHODS = ["sequential", "parallel", "vectorized"]
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -118,19 +55,17 @@ def test_a_run_goes_on_bit_for_bit_after_a_crash_at_any_write(whole, tmp_path, m
         if left[0] <= 0:
             raise Crash
 
-    from numpyro.infer.mcmc.store import run_store
-
     crashes = 0
     for attempt in range(7):
         store, left[0] = tmp_path / f"run{attempt}", rng.randrange(5, 120)
-        for module in (files, run_store):
+        for module in (files, arrays):
             monkeypatch.setattr(module, "write_durably", crashing_write)
         mcmc = prepare(store, method=method)
         try:
             mcmc.run(KEY, Y, extra_fields=FIELDS)
         except Crash:
             crashes += 1
-        for module in (files, run_store):
+        for module in (files, arrays):
             monkeypatch.setattr(module, "write_durably", write)
         if not store.exists():  # it crashed before there was a store: then there is nothing in its place
             prepare(store, method=method).run(KEY, Y, extra_fields=FIELDS)
@@ -140,7 +75,7 @@ def test_a_run_goes_on_bit_for_bit_after_a_crash_at_any_write(whole, tmp_path, m
 
 PROGRAM = """
 import sys, jax
-from tests.infer.mcmc.test_store import KEY, Y, FIELDS, model, prepare, resume
+from tests.infer.mcmc.stored_runs import KEY, Y, FIELDS, model, prepare, resume
 from numpyro.infer.mcmc.store import recorder
 from numpyro.infer.mcmc.progress import Progress
 import time, os
@@ -197,29 +132,6 @@ def test_a_run_goes_on_bit_for_bit_after_kill_9(whole, tmp_path, method, kills):
     if not store.exists():
         prepare(store, method=method).run(KEY, Y, extra_fields=FIELDS)
     assert_same(drawn(resume(store)), whole(method))
-
-
-@pytest.fixture
-def interrupted(monkeypatch, tmp_path):
-    """The store of a run that Ctrl-C has ended after ``chunks`` chunks."""
-
-    def interrupt(chunks, **settings):
-        update, count = Progress.update, iter(range(1, 10_000))
-
-        def counting_update(self, *args):
-            update(self, *args)
-            if next(count) == chunks:
-                os.kill(os.getpid(), signal.SIGINT)
-
-        store = tmp_path / "run"
-        with monkeypatch.context() as patch:
-            patch.setattr(Progress, "update", counting_update)
-            mcmc = prepare(store, **settings)
-            with pytest.warns(UserWarning, match=r"interrupted.*MCMC.resume\('.*run', ...\)"):
-                mcmc.run(KEY, Y, extra_fields=FIELDS)
-        return mcmc
-
-    return interrupt
 
 
 @pytest.mark.parametrize(("method", "chunks"), [("sequential", 3), ("parallel", 15), ("vectorized", 8)])
@@ -296,17 +208,6 @@ def test_potentials_kernels_of_ones_own_and_other_states(tmp_path):
 # What is refused
 
 
-def contents(store):
-    return {p: hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(Path(store).rglob("*")) if p.is_file()}
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    store = tmp_path_factory.mktemp("finished") / "run"
-    prepare(store).run(KEY, Y)
-    return store
-
-
 def other_model(y):
     mu = numpyro.sample("mu", dist.Normal(0.0, 2.0).expand([3]).to_event(1))
     numpyro.deterministic("group/twice", 2 * mu)
@@ -316,11 +217,22 @@ def other_model(y):
 @pytest.mark.parametrize(
     ("go_on", "message"),
     [
-        (lambda store: resume(store, y=Y + 1), "it is of other data"),
+        (
+            lambda store: resume(store, y=Y + 1),
+            r"it is of other data.*\(model\S+ is \[1.5 2. +0.7\] \(.*\) here, \[ *0.5 +1. +-0.3\] \(.*\) there\)",
+        ),
         (lambda store: resume(store, kernel=NUTS(other_model)), "it is of another model"),
-        (lambda store: resume(store, kernel=NUTS(model, max_tree_depth=5)), "other settings of the kernel"),
-        (lambda store: resume(store, kernel=NUTS(model, target_accept_prob=0.9)), "values of the kernel's settings"),
-        (lambda store: resume(store, kernel=HMC(model)), "it is of another model"),
+        (lambda store: resume(store, kernel=NUTS(model, max_tree_depth=5)), r"num_checkpoints is 5 here, 10 there"),
+        (
+            lambda store: resume(store, kernel=NUTS(model, target_accept_prob=0.9)),
+            r"kernel's settings \(tuning.target_accept_prob is 0.9 \(float32\) here, 0.8 \(float32\) there\)",
+        ),
+        (lambda store: resume(store, kernel=HMC(model)), "its kernel is NUTS, and not HMC"),
+        (lambda store: resume(store, y=np.concatenate([Y, Y]).reshape(2, 3)), r"shape \(2, 3\)\) here, .*shape \(3,\)"),
+        (
+            lambda store: resume(store, postprocess_fn=lambda z: z),
+            r"variables|other sites or fields \(posterior/group.twice is nothing here",
+        ),
         (lambda store: resume(store, y=np.concatenate([Y, Y]).reshape(2, 3)), "other shapes of the data"),
         (lambda store: prepare(store).run(KEY, Y), "exists. To go on with its run, use MCMC.resume"),
     ],
@@ -339,29 +251,31 @@ def flip(path):
 
 
 @pytest.mark.parametrize(
-    "damage",
+    ("damage", "file"),
     [
-        lambda store: flip(store / "posterior/mu/c/0/0/0"),
-        lambda store: (store / "posterior/mu/c/1/0/0").unlink(),
-        lambda store: flip(store / "sampler_state/lane_1/c/0"),
-        lambda store: (store / "sampler_state/lane_0/c/0").unlink(),
-        lambda store: (store / "sample_stats/diverging/zarr.json").write_text("{"),
-        lambda store: flip(store / "posterior/draw/c/0"),
-        lambda store: (store / "sample_stats/draw/c/0").unlink(),
-        lambda store: (store / "zarr.json").write_text(""),
-        lambda store: (store / "zarr.json").unlink(),
+        (lambda file: flip(file), "posterior/mu/c/0/0/0"),
+        (lambda file: file.unlink(), "posterior/mu/c/1/0/0"),
+        (lambda file: flip(file), "sampler_state/lane_1/c/0"),
+        (lambda file: file.unlink(), "sampler_state/lane_0/c/0"),
+        (lambda file: file.write_text("{"), "sample_stats/diverging/zarr.json"),
+        (lambda file: flip(file), "posterior/draw/c/0"),
+        (lambda file: file.unlink(), "sample_stats/draw/c/0"),
+        (lambda file: file.write_text(""), "zarr.json"),
+        (lambda file: file.unlink(), "zarr.json"),
+        (lambda file: file.write_text(file.read_text().replace('"thinning"', '"thicken"')), "zarr.json"),
     ],
 )
-def test_a_damaged_store_is_refused_and_left_alone(finished, tmp_path, damage):
+def test_a_damaged_store_is_refused_and_left_alone(finished, tmp_path, damage, file):
     import shutil
 
     store = tmp_path / "copy"
     shutil.copytree(finished, store)
-    damage(store)
+    damage(store / file)
     before = contents(store)
-    with pytest.raises(StoreError, match=r"damaged|no run"):
+    with pytest.raises(StoreError, match=rf"'{file}'" if "/c/" in file else r"damaged|no run"):
         resume(store)
     assert contents(store) == before
+    os.close(lock_folder(store))  # nobody has kept the lock
 
 
 def test_paths_without_a_run_are_refused(tmp_path):
@@ -379,8 +293,6 @@ def test_paths_without_a_run_are_refused(tmp_path):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_full_disk_ends_the_run_and_keeps_what_was_drawn(whole, tmp_path, monkeypatch, commit_always, method):
-    from numpyro.infer.mcmc.store import run_store
-
     write, left = files.write_durably, [150]
 
     def full_write(path, content):
@@ -391,7 +303,7 @@ def test_a_full_disk_ends_the_run_and_keeps_what_was_drawn(whole, tmp_path, monk
 
     mcmc = prepare(tmp_path / "run", method=method)
     with monkeypatch.context() as patch:
-        for module in (files, run_store):
+        for module in (files, arrays):
             patch.setattr(module, "write_durably", full_write)
         with pytest.raises(StoreError, match="cannot be written: .*No space left"):
             mcmc.run(KEY, Y, extra_fields=FIELDS)
@@ -421,7 +333,23 @@ def test_without_zarr_the_extra_is_named(tmp_path, monkeypatch):
 
 
 def test_sites_of_any_name_and_of_no_entries(tmp_path):
-    names = ["chain", "draw", "", ".", "..", "a\\b", "a/b", "a.b", "zarr.json", "c", "x" * 300, "café au lait", "__z"]
+    names = [
+        "chain",
+        "draw",
+        "",
+        ".",
+        "..",
+        "a\\b",
+        "a/b",
+        "a.b",
+        "A.B",
+        "zarr.json",
+        "c",
+        "C",
+        "é" * 300,
+        "café au lait",
+        "__z",
+    ]
 
     def named():
         for name in names:
@@ -435,18 +363,15 @@ def test_sites_of_any_name_and_of_no_entries(tmp_path):
     assert drawn(stored)["draws"]["empty"].shape == (2, 10, 0)
     posterior = xarray.open_zarr(tmp_path / "run", group="posterior", consolidated=False)
     assert len(posterior.data_vars) == len(names) + 1
+    assert len({name.casefold() for name in posterior.data_vars}) == len(names) + 1
 
 
-def test_one_run_writes_at_a_time(finished, tmp_path, monkeypatch):
-    from numpyro.infer.mcmc.store.files import lock_folder
-
-    held = lock_folder(finished)
-    before = contents(finished)
-    with pytest.raises(StoreError, match="being written to by another run"):
-        resume(finished)
-    assert contents(finished) == before
-    os.close(held)
-    resume(finished)
+def test_names_of_files_are_short_and_apart_whatever_the_file_system_makes_of_letters():
+    taken = set()
+    names = ["x", "X", "x", "Draw", "caf\u00e9", "cafe\u0301", "\ud800", *("\u00fc" * 300 + str(i) for i in range(120))]
+    files = [file_name(name, taken) for name in names]
+    assert files[:4] == ["x", "X_2", "x_3", "site_Draw"]
+    assert len(taken) == len(names) and all(len(file.encode()) < 120 for file in files)
 
 
 def test_a_path_is_that_of_where_the_run_began(whole, tmp_path, monkeypatch):
@@ -458,15 +383,6 @@ def test_a_path_is_that_of_where_the_run_began(whole, tmp_path, monkeypatch):
     assert_same(drawn(mcmc), whole("sequential"))
 
 
-def test_a_run_that_is_gone_on_with_keeps_its_target(tmp_path):
-    from numpyro.infer import Until
-
-    prepare(tmp_path / "run", num_samples=5000, until=Until(min_bulk_ess=50)).run(KEY, Y)
-    again = resume(tmp_path / "run")
-    assert again.until == Until(min_bulk_ess=50)
-    assert again.get_samples(True)["mu"].shape[1] < 5000
-
-
 def test_no_store_inside_a_trace(tmp_path):
-    with pytest.raises(ValueError, match="cannot be used inside jit"):
+    with pytest.raises(ValueError, match="not inside jit"):
         jax.jit(lambda key: prepare(tmp_path / "run").run(key, Y))(KEY)

@@ -2,11 +2,11 @@
 
 In reading order:
 
-1. ``files``: a zarr store whose every file is written whole, or not at all;
-2. ``variables``: draws as zarr arrays over chains and draws;
+1. ``files``: a zarr store whose every file is written whole, or not at all; ``arrays``: zarr arrays in it;
+2. ``names``, ``variables``: draws as zarr arrays over chains and draws; ``states``: states of chains as bytes;
 3. ``fingerprint``: what makes a run the same run;
 4. ``run_store``: a run's folder: settings, draws, and the states of its lanes;
-5. ``recorder``: the recorder that fills it while chains advance;
+5. ``recorder``: the recorder that fills it while chains advance; ``processes``: steps that processes take together;
 6. ``session``: how a run begins a store, or goes on with one.
 
 Only this package imports zarr, and only when a store is asked for.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 
 import jax
 import numpy as np
@@ -12,7 +13,9 @@ import numpy as np
 from numpyro._typing import PyTree
 from numpyro.infer.mcmc.driver import Lane
 from numpyro.infer.mcmc.recorder import Recorder, Records, StoreError, balanced, concatenate, number_of_draws
-from numpyro.infer.mcmc.store.run_store import RunStore, encode_state
+from numpyro.infer.mcmc.store.processes import in_step, is_writer
+from numpyro.infer.mcmc.store.run_store import RunStore
+from numpyro.infer.mcmc.store.states import encode_state
 from numpyro.infer.mcmc.store.variables import Variables
 
 COMMIT_SECONDS = 1.0
@@ -76,36 +79,40 @@ class StoreRecorder(Recorder):
             if self.failed:
                 return
             try:
-                self._committed[index] += self._write(index, pieces, state)
-                pieces.clear()
-                self._ahead.pop(index, None)
-                if jax.process_index() == 0:
-                    self._store.show(self._variables, *self.shape)
-            except OSError as error:
+                with in_step() if self._together else nullcontext():
+                    count = self._write(index, pieces, state)
+            except (OSError, StoreError) as error:
                 self.failed = True
                 raise StoreError(
                     f"The store '{self._store.path}' cannot be written: {error}. The draws so far are there "
                     "(`get_samples`); make room and go on from the last commit with MCMC.resume."
                 ) from error
+            self._committed[index] += count
+            pieces.clear()
+            self._ahead.pop(index, None)
         now = time.perf_counter()
         self._last[index], self._pause[index] = now, max(COMMIT_SECONDS, COMMIT_COST * (now - started))
 
     def _write(self, index: int, pieces: list[Records], state: bytes) -> int:
         """Write the lane's new draws and its state; the number of draws. One process of several does the writing."""
         count = sum(map(number_of_draws, pieces))
-        if jax.process_index() > 0:
-            return count
-        if pieces:
-            new = jax.tree.map(lambda *leaves: concatenate(leaves, 1), *pieces)
-            encoded = self._variables.encode(new)
-            self._store.write_draws(self._variables, self._chains[index], self._committed[index], encoded)
-        self._store.write_state(index, state)
+        if is_writer():
+            if pieces:
+                new = jax.tree.map(lambda *leaves: concatenate(leaves, 1), *pieces)
+                encoded = self._variables.encode(new)
+                self._store.write_draws(self._variables, self._chains[index], self._committed[index], encoded)
+            self._store.write_state(index, state)
+            committed = [draws + count * (lane == index) for lane, draws in enumerate(self._committed)]
+            self._store.show(self._variables, *self._shape_of(committed))
         return count
 
     @property
     def shape(self) -> tuple[int, int]:
         """The chains and draws to be shown: the first chains, and so many, that the most draws are seen."""
-        shapes = [(lanes, min(self._committed[:lanes])) for lanes in range(1, len(self._committed) + 1)]
+        return self._shape_of(self._committed)
+
+    def _shape_of(self, committed: list[int]) -> tuple[int, int]:
+        shapes = [(lanes, min(committed[:lanes])) for lanes in range(1, len(committed) + 1)]
         lanes, draws = max(shapes, key=lambda shape: shape[0] * shape[1])
         return self._chains[lanes - 1].stop, draws
 
@@ -114,18 +121,9 @@ class StoreRecorder(Recorder):
             for lane in list(self._ahead.values()):
                 self._commit(lane)
         finally:
-            self._store.end_writing()
-        self._wait_for_all()
-
-    def _wait_for_all(self) -> None:
-        """Wait until the process that writes has written."""
-        if self._together:
-            from jax.experimental import multihost_utils
-
-            multihost_utils.sync_global_devices("numpyro run store")
+            self._store.unlock()
 
     def draws(self) -> Records:
-        self._wait_for_all()
         lanes = []
         for index, chains in enumerate(self._chains):
             pieces = list(self._pieces[index])
@@ -135,20 +133,25 @@ class StoreRecorder(Recorder):
                 lanes.append(jax.tree.map(lambda *leaves: concatenate(leaves, 1), *pieces))
         return jax.tree.map(lambda *leaves: concatenate(leaves, 0), *balanced(lanes)) if lanes else {}
 
-    def stored(self) -> StoredRecords:
-        """What the store shows, read when it is asked for."""
-        return StoredRecords(self._store, self._variables)
+    def result(self) -> StoredRecords:
+        return StoredRecords(self._store, self._variables, self.shape)
 
 
 class StoredRecords(Mapping[str, PyTree]):
-    """The recorded fields of a store, by name; each is read when it is asked for, and not kept."""
+    """The recorded fields of a store, by name; each is read when it is asked for, and not kept.
 
-    def __init__(self, store: RunStore, variables: Variables) -> None:
-        self._path, self._variables = store.path, variables
-        self.shape = store.shown()
+    :param store: the store, to which other runs may have written since.
+    :param variables: its variables.
+    :param shape: the chains and draws to be read.
+    """
+
+    def __init__(self, store: RunStore, variables: Variables, shape: tuple[int, int]) -> None:
+        self._path, self._run, self._variables, self.shape = store.path, store.about["run"], variables, shape
 
     def __getitem__(self, field: str) -> PyTree:
         store = RunStore(self._path)
+        if store.about["run"] != self._run:
+            raise StoreError(f"The store '{self._path}' has been replaced by that of another run.")
         chains, draws = self.shape
         return self._variables.field(field, lambda variable: store.read(variable, slice(0, chains), draws))
 

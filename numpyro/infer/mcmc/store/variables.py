@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
@@ -15,11 +13,10 @@ import numpy as np
 
 from numpyro._typing import PyTree, Shape
 from numpyro.infer.mcmc.recorder import Records, is_key, key_impl
+from numpyro.infer.mcmc.store.names import file_name
 
 CHUNK_BYTES = 1 << 20
 MAX_CHUNK_DRAWS = 1024
-LONGEST_NAME = 100
-RESERVED = frozenset({"", "chain", "draw", "c", "zarr.json"})
 
 
 @dataclass(frozen=True)
@@ -40,6 +37,11 @@ class Variable:
     @property
     def name(self) -> str:
         return self.path.rpartition("/")[2]
+
+    @property
+    def description(self) -> str:
+        """Its type and the shape of one draw."""
+        return f"{self.dtype}{list(self.event_shape)}" + (f" of {self.key_impl} keys" if self.key_impl else "")
 
     def chunks(self, chains_together: int, draws: int) -> Shape:
         """The shape of a chunk: the chains of one lane, and about a megabyte of draws."""
@@ -73,8 +75,7 @@ class Variables:
             for keys, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
                 parts = [str(getattr(key, "key", getattr(key, "name", getattr(key, "idx", key)))) for key in keys]
                 parts = parts if number == 0 and parts else [field, *parts]
-                path = f"{'posterior' if number == 0 else 'sample_stats'}/{_unused('.'.join(parts), taken)}"
-                taken.add(path)
+                path = f"{'posterior' if number == 0 else 'sample_stats'}/{file_name('.'.join(parts), taken)}"
                 variables.append(_variable(path, leaf))
             self._variables[field] = variables
 
@@ -86,9 +87,9 @@ class Variables:
         """The names of the fields."""
         return tuple(self._variables)
 
-    def specification(self) -> list[list[Any]]:
-        """Paths, shapes and types, to be written down and compared."""
-        return [[v.path, list(v.event_shape), str(v.dtype), v.key_impl] for v in self]
+    def describe(self) -> dict[str, list[str]]:
+        """Shapes and types by path, to be written down and compared."""
+        return {variable.path: [variable.description, ""] for variable in self}
 
     def encode(self, records: Records) -> list[np.ndarray]:
         """The arrays of the fields, in the order of the variables."""
@@ -101,16 +102,6 @@ class Variables:
         return jax.tree.unflatten(self._structures[name], leaves)
 
 
-def _unused(name: str, taken: set[str]) -> str:
-    """A name that a file can have, and that no other variable has."""
-    name = re.sub(r"[/\\\x00]", ".", name)[:LONGEST_NAME]
-    if name in RESERVED or name.startswith((".", "__")):
-        name = f"site_{name}"
-    while any(path.endswith(f"/{name}") for path in taken):
-        name += "_"
-    return name
-
-
 def _variable(path: str, leaf: Any) -> Variable:
     if is_key(leaf):
         words = jax.eval_shape(jax.random.key_data, leaf)
@@ -119,8 +110,3 @@ def _variable(path: str, leaf: Any) -> Variable:
     if dtype.kind not in "biufc":
         raise ValueError(f"a store has no place for '{path}', which is of type {dtype}: use float32 or float64.")
     return Variable(path, tuple(leaf.shape), dtype)
-
-
-def with_shape(metadata: bytes, shape: Shape) -> bytes:
-    """The metadata of a zarr array (a ``zarr.json``) with another shape; no chunk is touched."""
-    return json.dumps(json.loads(metadata) | {"shape": list(shape)}).encode()
