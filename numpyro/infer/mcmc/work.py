@@ -18,7 +18,10 @@ from numpyro.infer.mcmc.kernel import MCMCKernel, speaks_for
 from numpyro.infer.mcmc.placement import ONE_PLACE, Placement, Sharded, several_devices
 from numpyro.infer.mcmc.sampler import KernelSampler, Sampler
 from numpyro.infer.mcmc.schedule import Schedule
-from numpyro.infer.program import is_traced
+from numpyro.infer.program import ProgramCache, in_jit, is_traced
+
+_state_shapes = ProgramCache()
+"""The shapes of the states of samplers, which take as long to trace as all else of a short run."""
 
 
 def arrange(kernel: MCMCKernel, num_chains: int, chain_method: str | Callable, traced: bool) -> Chains:
@@ -205,10 +208,20 @@ def _sampler(
             num_warmup, one_params, args, kwargs, rng_key=start.one_key, postprocess_fn=postprocess_fn
         )
         if sampler is not None:
-            return sampler, jax.eval_shape(sampler.init, sampler.data, start.one_key, one_params), start
+            return sampler, _shapes_of_a_state(sampler, start.one_key, one_params), start
     start = start.by_protocol(kernel, num_warmup, args, kwargs)
     one_state = start.state if start.chains is Chains.ENSEMBLE else one_chain(start.state)
     return KernelSampler(kernel, args, kwargs, one_state, postprocess_fn), one_state, start
+
+
+def _shapes_of_a_state(sampler: Sampler, rng_key: Key, init_params: PyTree) -> PyTree:
+    """The shapes of what ``sampler.init`` returns, traced once for samplers that are the same."""
+    arguments = sampler.data, rng_key, init_params
+    if is_traced(arguments) or in_jit():
+        return jax.eval_shape(sampler.init, *arguments)
+    leaves, structure = jax.tree.flatten(arguments)
+    types = tuple(jax.typeof(leaf) for leaf in leaves)
+    return _state_shapes.get((sampler.key, structure, types), lambda: jax.eval_shape(sampler.init, *arguments))
 
 
 def _rows_of_a_chunk(sampler: Sampler, one_state: PyTree, fields: tuple[str, ...], chains: Chains) -> int:

@@ -18,6 +18,7 @@ import json, sys
 import jax, numpy as np
 import numpyro, numpyro.distributions as dist
 from numpyro.infer import MCMC, NUTS
+from numpyro.infer.mcmc import StoreError
 
 address, number, folder = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 if address:
@@ -46,9 +47,35 @@ def store():
     longer = MCMC.resume(folder + "/run", NUTS(model), y, num_samples=15, progress_bar=False)
     return [np.asarray(longer.get_samples(group_by_chain=True)["mu"]).tolist()]
 
+def refusals():
+    # What every process is told, where only one takes the lock, and where all read what is damaged.
+    from pathlib import Path
+    from numpyro.infer.mcmc.store.files import lock_folder
+    told = []
+    def attempt():
+        try:
+            MCMC.resume(folder + "/run", NUTS(model), y, num_samples=20, progress_bar=False)
+        except StoreError as error:
+            told.append(str(error))
+    held = lock_folder(Path(folder) / "run") if number == 0 else None
+    attempt()
+    if number == 0:
+        import os, shutil
+        os.close(held)
+        (Path(folder) / "run/posterior/draw/c/0").unlink()
+    barrier()
+    attempt()
+    return told
+
+def barrier():
+    if address:
+        from jax.experimental import multihost_utils
+        multihost_utils.sync_global_devices("test")
+
 result = {
     "devices": jax.device_count(),
     "few": draw(2, "parallel"), "many": draw(5, "parallel", go_on=True), "stored": store(),
+    "refusals": refusals(),
 }
 if not address:
     result["expected_few"] = draw(2, "sequential")
@@ -90,7 +117,11 @@ def test_chains_on_devices_of_one_process_and_of_two_walk_as_they_do_one_after_a
         )
     ]
     assert (one["devices"], two[0]["devices"]) == (3, 4)
+    locked, damaged = "being written to by another run", "'posterior/draw/c/0' is missing"
     for found in (one, *two):
+        first, second = found["refusals"]
+        assert locked in first or (found is two[1] and "failed in process 0" in first)
+        assert damaged in second
         for name in ("few", "many", "stored"):
             for draws, expected in zip(found[name], one[f"expected_{name}"], strict=True):
                 assert np.shape(draws) == (2 if name == "few" else 5, 15)
