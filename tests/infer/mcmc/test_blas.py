@@ -67,7 +67,7 @@ def test_a_run_with_a_covariance_matrix_has_the_limit_and_others_do_not():
         before = threads()
         seen.clear()
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("numpyro.infer.mcmc.run.is_shown", lambda: True)
+            patch.setattr("numpyro.infer.mcmc.progress.is_shown", lambda: True)
             MCMC(Looking(model), num_warmup=5, num_samples=5).run(jax.random.key(0))
         assert seen and all(found == (dict.fromkeys(before, 1) if limited else before) for found in seen)
         assert threads() == before
