@@ -14,7 +14,6 @@ from numpyro._typing import ArrayLike, Key, PyTree
 from numpyro.contrib.control_flow.body import Declarations, Surroundings, Undeclared, emit, run_body, write_back
 from numpyro.contrib.control_flow.leaves import Site, inside_of
 from numpyro.contrib.control_flow.step import Step
-from numpyro.ops.pytree import PytreeTrace
 from numpyro.primitives import apply_stack
 from numpyro.primitives.stack import _PYRO_STACK
 
@@ -65,8 +64,8 @@ def cond(pred: ArrayLike, true_fun: Branch, false_fun: Branch, operand: PyTree) 
             "value": None,
         }
     )
-    value, trace = msg["value"]
-    emit(list(trace.trace.values()) if isinstance(trace, PytreeTrace) else trace)
+    value, sites = msg["value"]
+    emit(sites)
     return value
 
 

@@ -24,7 +24,6 @@ from numpyro.contrib.control_flow.body import (
 )
 from numpyro.contrib.control_flow.leaves import Leaves, inside_of
 from numpyro.contrib.control_flow.step import Step
-from numpyro.ops.pytree import PytreeTrace
 from numpyro.primitives import apply_stack
 from numpyro.primitives.stack import _PYRO_STACK
 
@@ -97,8 +96,8 @@ def scan(
             "value": None,
         }
     )
-    carry, (trace, ys) = msg["value"]
-    emit(list(trace.trace.values()) if isinstance(trace, PytreeTrace) else trace)
+    carry, (sites, ys) = msg["value"]
+    emit(sites)
     return carry, ys
 
 

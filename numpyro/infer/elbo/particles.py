@@ -21,6 +21,9 @@ Trace = dict[str, Site]
 class Detached(Messenger):
     """Cuts derivatives through draws that are not reparametrised: some would pass, others not, and both be wrong."""
 
+    def process_message(self, msg: Site) -> None:
+        self.enters_body(msg)
+
     def postprocess_message(self, msg: Site) -> None:
         if is_scored(msg):
             msg["value"], msg["intermediates"] = lax.stop_gradient(msg["value"]), []

@@ -24,7 +24,8 @@ def generate_graph_specification(model_relations: Mapping[str, Any], render_para
         plate: list(names) for plate, names in model_relations["plate_sample"].items()
     }
     in_plates = {name for names in plate_groups.values() for name in names}
-    plate_data = {plate: {"parent": _parent(plate, model_relations["plate_sample"])} for plate in plate_groups}
+    plate_sample = model_relations["plate_sample"]
+    plate_data = {plate: {"parent": _parent(plate, plate_sample)} for plate in plate_sample}
     plate_groups[None] = [name for name in sample_sample if name not in in_plates]
     node_data: dict[str, dict[str, Any]] = {
         name: {
