@@ -10,6 +10,7 @@ import pytest
 import numpyro
 import numpyro.distributions as dist
 from numpyro import handlers
+from numpyro._errors import UsageError
 from numpyro.contrib.control_flow import cond, scan
 from numpyro.infer.reparam import LocScaleReparam
 from numpyro.infer.util import log_density, potential_energy
@@ -166,3 +167,23 @@ def test_wrong_arguments():
         cond(np.array([True, False]), wide, narrow, 1.0)
     with pytest.raises(TypeError, match="false_fun of cond must be a function"):
         cond(True, wide, 1.0, 1.0)
+
+
+def test_sites_to_be_summed_out():
+    """Beside a branch they are; within one they are refused."""
+
+    def model(inside):
+        k = numpyro.sample("k", dist.Bernoulli(0.25), infer={"enumerate": "parallel"})
+        if inside:
+            flip = lambda p: lambda _: numpyro.sample("z", dist.Bernoulli(p), infer={"enumerate": "parallel"})
+            return cond(True, flip(0.1), flip(0.9), 0.0)
+        x = cond(True, wide, narrow, 0.0)
+        numpyro.sample("y", dist.Normal(jnp.where(k == 1, x, -x), 1.0), obs=1.0)
+
+    x = np.float32(0.5)
+    terms = [0.25 * np.exp(dist.Normal(0.5, 1.0).log_prob(1.0)), 0.75 * np.exp(dist.Normal(-0.5, 1.0).log_prob(1.0))]
+    expected = np.log(sum(terms)) + dist.Normal(0.0, 3.0).log_prob(x)
+    found = -potential_energy(model, (False,), {}, {"x": x}, enum=True)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    with pytest.raises(UsageError, match="'z' in the branches of cond is to be summed out"):
+        potential_energy(model, (True,), {}, {}, enum=True)
