@@ -56,3 +56,18 @@ def test_demo_reports_and_draws(tmp_path, capsys, monkeypatch):
     printed = capsys.readouterr().out
     assert "Eight schools, non-centred" in printed and "partial pooling" in printed
     assert (tmp_path / "posterior.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_auto_encoder_knows_more_of_digits_than_their_pixels():
+    """Bounds in nats per image: one that holds for what was not seen, and no far worse than for what was."""
+    pytest.importorskip("flax")
+    bounds = example("vae")(num_steps=1500)
+    assert bounds["held out images"] > -20.5 > -24.0 > bounds["independent pixels"]
+    assert bounds["training images"] - bounds["held out images"] < 3.0
+
+
+@pytest.mark.slow
+def test_the_bayesian_network_predicts_patients_that_were_left_out():
+    pytest.importorskip("flax")
+    densities = example("bayesian_network")(num_steps=2000, num_samples=200)
+    assert min(densities["variational"], densities["NUTS"]) > densities["no measurements"] + 0.15

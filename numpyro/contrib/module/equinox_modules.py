@@ -26,7 +26,7 @@ def eqx_module(name: str, nn_module: Any) -> Any:
             net = eqx_module("net", eqx.nn.Linear(3, 1, key=jax.random.key(0)))
             numpyro.sample("y", dist.Normal(jax.vmap(net)(x)[:, 0], 1.0), obs=y)
     """
-    return _equinox(nn_module, lambda init: param_site(name, lambda rng_key: init))
+    return _equinox(nn_module, lambda first: param_site(name, first))
 
 
 def random_eqx_module(name: str, nn_module: Any, prior: Prior, scope_divider: str = "/") -> Any:
@@ -40,8 +40,8 @@ def random_eqx_module(name: str, nn_module: Any, prior: Prior, scope_divider: st
     :return: the module, with the sampled parameters.
     """
 
-    def declare(init: PyTree) -> PyTree:
-        return random_sites(name, lambda rng_key: init, prior, naming=attribute_path, scope_divider=scope_divider)
+    def declare(first: PyTree) -> PyTree:
+        return random_sites(name, first, prior, naming=attribute_path, scope_divider=scope_divider)
 
     return _equinox(nn_module, declare)
 

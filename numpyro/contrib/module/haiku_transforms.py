@@ -7,8 +7,8 @@ from functools import partial
 from typing import Any
 
 from numpyro._typing import Key, PyTree, Shape
-from numpyro.contrib.module.linen import Declare, example, init_sites, plain
-from numpyro.contrib.module.parameters import Prior, dotted, param_site, random_sites
+from numpyro.contrib.module.linen import Declare, example, fitted, init_sites, plain, sampled
+from numpyro.contrib.module.parameters import Prior
 
 
 def haiku_module(
@@ -25,7 +25,7 @@ def haiku_module(
     :param kwargs: keyword inputs to initialise it with.
     :return: a function of the inputs of the module.
     """
-    return _haiku(name, nn_module, args, input_shape, apply_rng, kwargs, partial(param_site, name))
+    return _haiku(name, nn_module, args, input_shape, apply_rng, kwargs, fitted(name))
 
 
 def random_haiku_module(
@@ -44,8 +44,7 @@ def random_haiku_module(
 
     The other parameters are those of :func:`haiku_module`.
     """
-    declare: Declare = lambda init: random_sites(name, init, prior, naming=dotted)
-    return _haiku(name, nn_module, args, input_shape, apply_rng, kwargs, declare)
+    return _haiku(name, nn_module, args, input_shape, apply_rng, kwargs, sampled(name, prior))
 
 
 def _haiku(

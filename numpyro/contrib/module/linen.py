@@ -11,12 +11,12 @@ import jax.numpy as jnp
 
 from numpyro._errors import UsageError
 from numpyro._typing import Key, PyTree, Shape
-from numpyro.contrib.module.parameters import Prior, dotted, param_site, random_sites
+from numpyro.contrib.module.parameters import Init, Prior, dotted, init_site, random_sites
 from numpyro.primitives import mutable as mutable_site
 from numpyro.primitives import prng_key
 
-Declare = Callable[[Callable[[Key], PyTree]], PyTree]
-"""Makes the sites of parameters from a function that initialises them."""
+Declare = Callable[[Init, Callable[[], PyTree]], PyTree]
+"""Makes the sites of parameters from a function that draws their first values, and one that tells their shapes."""
 
 
 def flax_module(
@@ -48,7 +48,7 @@ def flax_module(
             net = flax_module("net", flax.linen.Dense(1), input_shape=x.shape)
             numpyro.sample("y", dist.Normal(net(x)[:, 0], 1.0), obs=y)
     """
-    return _linen(name, nn_module, args, input_shape, apply_rng, mutable, kwargs, partial(param_site, name))
+    return _linen(name, nn_module, args, input_shape, apply_rng, mutable, kwargs, fitted(name))
 
 
 def random_flax_module(
@@ -80,8 +80,7 @@ def random_flax_module(
             net = random_flax_module("net", Net(), {"Dense_0.kernel": dist.Normal()}, input_shape=x.shape)
             numpyro.sample("y", dist.Normal(net(x)[:, 0], 0.1), obs=y)
     """
-    declare: Declare = lambda init: random_sites(name, init, prior, naming=dotted)
-    return _linen(name, nn_module, args, input_shape, apply_rng, mutable, kwargs, declare)
+    return _linen(name, nn_module, args, input_shape, apply_rng, mutable, kwargs, sampled(name, prior))
 
 
 def _linen(
@@ -125,6 +124,16 @@ def _linen(
     return partial(apply, params)
 
 
+def fitted(name: str) -> Declare:
+    """Parameters in a param site."""
+    return lambda init, shapes: init_site(name, init)
+
+
+def sampled(name: str, prior: Prior) -> Declare:
+    """Parameters in sample sites where they have priors."""
+    return lambda init, shapes: random_sites(name, shapes(), prior, naming=dotted, init=init)
+
+
 def example(args: tuple, input_shape: Shape | None) -> tuple:
     """The inputs to initialise a module with."""
     return args if input_shape is None else (jnp.ones(input_shape), *args)
@@ -146,10 +155,10 @@ def init_sites(
         states.append(state)
         return params
 
-    params = declare(init_params)
+    params = declare(init_params, lambda: jax.eval_shape(lambda key: init(key)[0], jax.random.key(0)))
     if not has_state:
         return params, None
-    if not states:  # the parameters were given, the state may not be
+    if not states:  # no parameters were drawn, but the state may have to be
         rng_key = prng_key()
         init_params(jax.random.key(0) if rng_key is None else rng_key)
     return params, mutable_site(f"{name}$state", states[-1])

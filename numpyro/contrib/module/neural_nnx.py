@@ -44,7 +44,7 @@ def random_nnx_module(name: str, nn_module: Any, prior: Prior, scope_divider: st
     :return: a function of the inputs of the module, with the sampled parameters.
     """
     return _nnx(
-        name, nn_module, lambda init: random_sites(name, init, prior, naming=dotted, scope_divider=scope_divider)
+        name, nn_module, lambda first: random_sites(name, first, prior, naming=dotted, scope_divider=scope_divider)
     )
 
 

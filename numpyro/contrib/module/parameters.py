@@ -12,12 +12,14 @@ import numpy as np
 
 from numpyro._typing import Key, PyTree, Shape
 from numpyro.distributions import Distribution
+from numpyro.handlers import substitute
 from numpyro.primitives import param, sample
 from numpyro.util import find_stack_level
 
 Prior = Distribution | Mapping[str, Distribution] | Callable[[str, Shape], Distribution | None]
 """One distribution for all arrays, distributions by name, or a function of a name and a shape."""
 Naming = Callable[[tuple], str]
+Init = Callable[[Key], PyTree]
 
 
 @jax.tree_util.register_static
@@ -49,38 +51,56 @@ def attribute_path(path: tuple) -> str:
     return jax.tree_util.keystr(path).removeprefix(".")
 
 
-def param_site(name: str, init: Callable[[Key], PyTree] | PyTree) -> PyTree:
-    """The param site of a network whose parameters are fitted.
+def param_site(name: str, values: PyTree) -> PyTree:
+    """The param site of a network whose first parameters are known.
 
     :param name: the name of the network.
-    :param init: the first values, or a function of a key that returns them.
+    :param values: the first values.
+    """
+    site = f"{name}$params"
+    # A pytree may be callable itself, which `param` would take for a function that initialises.
+    with substitute(data={site: values}):
+        return param(site, values)
+
+
+def init_site(name: str, init: Init) -> PyTree:
+    """The param site of a network whose first parameters are drawn.
+
+    :param name: the name of the network.
+    :param init: a function of a key that returns the first values.
     """
     return param(f"{name}$params", init)
 
 
 def random_sites(
-    name: str, init: Callable[[Key], PyTree] | PyTree, prior: Prior, *, naming: Naming, scope_divider: str = "/"
+    name: str, first: PyTree, prior: Prior, *, naming: Naming, init: Init | None = None, scope_divider: str = "/"
 ) -> PyTree:
     """The sites of a network whose parameters have priors: its param site, and a sample site for each prior.
 
     :param name: the name of the network.
-    :param init: the first values of parameters, or a function of a key that returns them.
+    :param first: the first values of parameters, or their shapes where there is an ``init``.
     :param prior: priors; an array without one stays in the param site.
     :param naming: the name of an array by its path.
+    :param init: a function of a key that returns the first values. It is called where some array has no prior.
     :param scope_divider: what stands between ``name`` and the names of arrays.
     :return: the parameters, arrays throughout.
     """
     priors = _Priors(name, prior)
 
     def places(params: PyTree) -> PyTree:
+        """The parameters, with places in the stead of arrays that have priors."""
+
         def place(path: tuple, leaf: Any) -> Any:
-            return ParamShape(tuple(np.shape(leaf))) if priors.of(naming(path), np.shape(leaf)) is not None else leaf
+            return leaf if priors.of(naming(path), np.shape(leaf)) is None else ParamShape(tuple(np.shape(leaf)))
 
-        marked = jax.tree_util.tree_map_with_path(place, params)
-        priors.check_names([naming(path) for path, _ in jax.tree_util.tree_leaves_with_path(params)])
-        return marked
+        return jax.tree_util.tree_map_with_path(place, params)
 
-    declared = param_site(name, (lambda rng_key: places(init(rng_key))) if callable(init) else places(init))
+    marked = places(first)
+    priors.check_names([naming(path) for path, _ in jax.tree_util.tree_leaves_with_path(first)])
+    if init is None or not jax.tree.leaves(marked):
+        declared = param_site(name, marked)
+    else:
+        declared = init_site(name, lambda rng_key: places(init(rng_key)))
 
     def draw(path: tuple, node: Any) -> Any:
         leaf_name, shape = naming(path), tuple(node.shape if is_place(node) else np.shape(node))

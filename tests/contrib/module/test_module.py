@@ -13,7 +13,7 @@ import numpyro.distributions as dist
 from numpyro.contrib.module import ParamShape
 from numpyro.contrib.module.parameters import is_place
 from numpyro.handlers import condition, seed, substitute, trace
-from numpyro.infer import MCMC, NUTS, SVI, Predictive, Trace_ELBO
+from numpyro.infer import MCMC, NUTS, SVI, Predictive, Trace_ELBO, log_likelihood
 from numpyro.infer.autoguide import AutoDelta, AutoNormal
 from tests.contrib.module.cases import CASES, NAMES, Case, X
 
@@ -168,6 +168,8 @@ def test_sampling_a_posterior(case):
     predictions = Predictive(model, draws)(jax.random.key(1), X)["y"]
     means = np.stack([case.output({k[3:]: v[i] for k, v in draws.items()})[:, 0] for i in range(100)])
     np.testing.assert_allclose(predictions.mean(0), means.mean(0), atol=0.15)  # five errors of 0.3 / 10
+    pointwise = log_likelihood(model, draws, X, y)["y"]  # without a key: nothing is to be drawn
+    np.testing.assert_allclose(pointwise, dist.Normal(means, 0.3).to_event(1).log_prob(y), rtol=1e-3, atol=1e-2)
 
 
 def test_places_are_static():
