@@ -13,7 +13,14 @@ probabilities of its sites are arrays with an axis for each variable that they d
 """
 
 from numpyro.enumeration.contexts import markov
-from numpyro.enumeration.factors import enumerated_sites, marginal_problem, site_factor
+from numpyro.enumeration.factors import (
+    enumerated_sites,
+    enumerated_variables,
+    marginal_problem,
+    plates_of,
+    site_factor,
+    unscaled_log_prob,
+)
 from numpyro.enumeration.handler import ENUMERATED, enum, is_enumerable
 from numpyro.enumeration.values import conditional_values
 
@@ -22,8 +29,11 @@ __all__ = [
     "conditional_values",
     "enum",
     "enumerated_sites",
+    "enumerated_variables",
     "is_enumerable",
     "marginal_problem",
     "markov",
+    "plates_of",
     "site_factor",
+    "unscaled_log_prob",
 ]

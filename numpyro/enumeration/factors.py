@@ -26,7 +26,10 @@ def enumerated_sites(model_trace: Trace) -> dict[str, int]:
 
 
 def marginal_problem(
-    model_trace: Trace, extra_terms: Mapping[str, Array] | None = None, kept: Collection[str] = ()
+    model_trace: Trace,
+    extra_terms: Mapping[str, Array] | None = None,
+    kept: Collection[str] = (),
+    fixed: Mapping[str, Variable] | None = None,
 ) -> Problem:
     """The sum over the enumerated sites of a trace.
 
@@ -36,26 +39,40 @@ def marginal_problem(
     :param model_trace: a trace.
     :param extra_terms: further terms by site, of the shape of its log probability.
     :param kept: plates that stay in the result.
+    :param fixed: enumerated variables of another trace that stay in the result.
     """
     sites = {name: site for name, site in model_trace.items() if site["type"] == "sample"}
-    plates = _plates(model_trace, sites)
-    factors = []
-    for name, site in sites.items():
-        fn, value, intermediates = site["fn"], site["value"], site["intermediates"]
-        log_prob = fn.log_prob(value, intermediates) if intermediates else fn.log_prob(value)
-        if extra_terms and name in extra_terms:
-            log_prob = log_prob + extra_terms[name]
-        factors.append(site_factor(site, scale_and_mask(log_prob, _own_scale(site, plates))))
+    plates = plates_of(model_trace)
+    factors = [
+        site_factor(site, unscaled_log_prob(site, (extra_terms or {}).get(name)), plates)
+        for name, site in sites.items()
+    ]
+    return Problem(factors, enumerated_variables(model_trace), plates, frozenset(kept), fixed or {})
+
+
+def enumerated_variables(model_trace: Trace) -> dict[str, Variable]:
+    """The enumerated sites of a trace as variables."""
     variables = {}
     for name, dim in enumerated_sites(model_trace).items():
-        site = sites[name]
+        site = model_trace[name]
         size = jnp.shape(site["value"])[dim - site["fn"].event_dim]
         variables[name] = Variable(size, frozenset(frame.name for frame in site["cond_indep_stack"]))
-    return Problem(factors, variables, plates, frozenset(kept))
+    return variables
 
 
-def site_factor(site: Mapping[str, Any], log_prob: Array) -> Factor:
-    """The log probability of a site as a factor; axes that are no plate's and no enumerated site's are summed."""
+def unscaled_log_prob(site: Mapping[str, Any], extra_term: Array | None = None) -> Array:
+    """The log probability of a site, of its batch shape, and what is to be added to it."""
+    fn, value, intermediates = site["fn"], site["value"], site["intermediates"]
+    log_prob = fn.log_prob(value, intermediates) if intermediates else fn.log_prob(value)
+    return log_prob if extra_term is None else log_prob + extra_term
+
+
+def site_factor(site: Mapping[str, Any], log_prob: Array, plates: Mapping[str, Plate]) -> Factor:
+    """A term of a site, by its scale but those of plates, as a factor.
+
+    Axes that are neither a plate's nor an enumerated site's are summed.
+    """
+    log_prob = scale_and_mask(log_prob, _own_scale(site, plates))
     names = dict(site["infer"].get("dim_to_name", ()))
     names.update((frame.dim, frame.name) for frame in site["cond_indep_stack"])
     shape = jnp.shape(log_prob)
@@ -65,14 +82,15 @@ def site_factor(site: Mapping[str, Any], log_prob: Array) -> Factor:
         log_prob = jnp.sum(log_prob, rest, keepdims=True)
     shown = [(axis, names[dim]) for axis, dim in enumerate(dims) if jnp.shape(log_prob)[axis] != 1]
     array = jnp.reshape(log_prob, [jnp.shape(log_prob)[axis] for axis, _ in shown])
-    plates = frozenset(frame.name for frame in site["cond_indep_stack"])
-    return Factor(NamedArray(array, tuple(name for _, name in shown)), plates, site["name"])
+    inside = frozenset(frame.name for frame in site["cond_indep_stack"])
+    return Factor(NamedArray(array, tuple(name for _, name in shown)), inside, (site["name"],))
 
 
-def _plates(model_trace: Trace, sites: Trace) -> dict[str, Plate]:
+def plates_of(model_trace: Trace) -> dict[str, Plate]:
+    """The plates of a trace, with the scales of those that take a subsample."""
     plates = {}
-    for site in sites.values():
-        for frame in site["cond_indep_stack"]:
+    for site in model_trace.values():
+        for frame in site["cond_indep_stack"] if site["type"] == "sample" else ():
             declared = model_trace.get(frame.name)
             full = declared["args"][0] if declared is not None and declared["type"] == "plate" else frame.size
             plates[frame.name] = Plate(frame.size, full / frame.size)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax.numpy as jnp
@@ -12,6 +12,7 @@ import numpy as np
 from numpyro._errors import UsageError
 from numpyro.enumeration.contexts import visible_frames
 from numpyro.primitives import Messenger
+from numpyro.primitives.stack import _PYRO_STACK
 
 ENUMERATED = "_enumerate_dim"
 """The key of ``site["infer"]`` that holds the dimension of an enumerated site."""
@@ -51,10 +52,20 @@ class enum(Messenger):
     def __enter__(self) -> Any:
         self._last_owners: dict[int, str] = {}
         self._outside: dict[int, str] = {}
-        self._values: dict[str, Any] = {}
+        self._shapes: dict[str, tuple[int, ...]] = {}
+        self._adopted: dict[str, int] = {}
         return super().__enter__()
 
+    def adopt(self, dims: Mapping[str, int]) -> None:
+        """Take note of sites that another handler has enumerated, by name, whose values this run of a model is given.
+
+        New sites are then enumerated to the left of theirs.
+        """
+        self._adopted = dict(dims)
+
     def process_message(self, msg: Any) -> None:
+        if self._has_inner():
+            return
         if msg["type"] == "control_flow":
             msg["kwargs"]["enumerated"] = self
         if msg["type"] == "plate":
@@ -65,6 +76,10 @@ class enum(Messenger):
             return
         for frame in msg["cond_indep_stack"]:
             self._check_plate(frame.name, frame.dim)
+        if msg["name"] in self._adopted:
+            for key in (ENUMERATED, "dim_to_name", "name_to_dim"):
+                msg["infer"].pop(key, None)
+            self._own(self._adopted[msg["name"]], msg["name"])
         mode = msg["infer"].get("enumerate")
         if mode is None or msg["is_observed"] or msg["value"] is not None:
             return
@@ -80,15 +95,13 @@ class enum(Messenger):
         name, fn = msg["name"], msg["fn"]
         support = _support(name, fn)
         _check_batch(msg, self.first_available_dim)
-        frames = visible_frames()
         taken = self._visible()
         batch_shape = fn.batch_shape
-        dim = self.first_available_dim
+        dim = min([self.first_available_dim + 1, *self._adopted.values()]) - 1
         # A dimension that the distribution itself has is of a variable that it depends on, whatever the contexts say.
         while dim in taken or (-dim <= len(batch_shape) and batch_shape[dim] != 1):
             dim -= 1
-        (frames[-1].of(self) if frames else self._outside)[dim] = name
-        self._last_owners[dim] = name
+        self._own(dim, name)
         msg["infer"][ENUMERATED] = dim
         own_batch = support.shape[1 : support.ndim - fn.event_dim]
         room = -1 - self.first_available_dim
@@ -99,15 +112,15 @@ class enum(Messenger):
             )
         own_batch = own_batch[max(0, len(own_batch) - room) :]
         shape = (support.shape[0], *(1,) * (-dim - 1 - len(own_batch)), *own_batch, *fn.event_shape)
-        value = self._values[name] = jnp.reshape(support, shape)
-        return value
+        self._shapes[name] = shape
+        return jnp.reshape(support, shape)
 
     def postprocess_message(self, msg: Any) -> None:
-        if msg["type"] != "sample":
+        if msg["type"] != "sample" or self._has_inner():
             return
-        if ENUMERATED in msg["infer"] and msg["value"] is not self._values.get(msg["name"]):
-            if msg["name"] in self._values:
-                del msg["infer"][ENUMERATED]  # a handler outside has given it a value of its own
+        given = self._shapes.get(msg["name"])
+        if given is not None and jnp.shape(msg["value"]) != given:
+            msg["infer"].pop(ENUMERATED, None)  # a handler outside has given it a value of its own
         frames = {frame.dim: frame.name for frame in msg["cond_indep_stack"]}
         shape = _batch_shape(msg)
         owners = self._last_owners | self._visible()
@@ -122,8 +135,21 @@ class enum(Messenger):
         own = msg["infer"].get(ENUMERATED)
         if own is not None:
             names[own] = msg["name"]
-        msg["infer"].setdefault("dim_to_name", names)
-        msg["infer"].setdefault("name_to_dim", {name: dim for dim, name in names.items()})
+        msg["infer"]["dim_to_name"] = names
+        msg["infer"]["name_to_dim"] = {name: dim for dim, name in names.items()}
+
+    def _has_inner(self) -> bool:
+        """Whether another such handler runs inside of this one, which then does the work."""
+        for handler in reversed(_PYRO_STACK.handlers):
+            if isinstance(handler, enum):
+                return handler is not self
+        return False
+
+    def _own(self, dim: int, name: str) -> None:
+        """From here on, a dimension is of the named variable."""
+        frames = visible_frames()
+        (frames[-1].of(self) if frames else self._outside)[dim] = name
+        self._last_owners[dim] = name
 
     def _visible(self) -> dict[int, str]:
         """The variables that the running step may depend on, by their dimensions."""

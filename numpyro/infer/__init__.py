@@ -1,7 +1,7 @@
 """Inference: what algorithms need to know of a model, and the algorithms."""
 
 from numpyro.infer.barker import BarkerMH
-from numpyro.infer.elbo import ELBO, RenyiELBO, Trace_ELBO, TraceGraph_ELBO, TraceMeanField_ELBO
+from numpyro.infer.elbo import ELBO, RenyiELBO, Trace_ELBO, TraceEnum_ELBO, TraceGraph_ELBO, TraceMeanField_ELBO
 from numpyro.infer.ensemble import AIES, ESS
 from numpyro.infer.hmc import HMC, NUTS
 from numpyro.infer.importance import psis_diagnostic
@@ -30,6 +30,7 @@ __all__ = [
     "RenyiELBO",
     "SA",
     "SVI",
+    "TraceEnum_ELBO",
     "TraceGraph_ELBO",
     "TraceMeanField_ELBO",
     "Trace_ELBO",

@@ -108,12 +108,15 @@ def find_first_available_dim(model: Callable, args: tuple, kwargs: Mapping[str, 
     """The first dimension to the left of all batch dimensions of a model."""
 
     def run() -> None:
-        with trace() as model_trace, seed(rng_seed=jax.random.key(0)), Prototype():
+        with block(), trace() as model_trace, seed(rng_seed=jax.random.key(0)), Prototype():
             model(*args, **kwargs)
         found.append(max((len(s["fn"].batch_shape) for s in model_trace.values() if s["type"] == "sample"), default=0))
 
     found: list[int] = []
-    jax.eval_shape(run)
+    try:
+        jax.eval_shape(run)
+    except (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError):
+        run()  # the model needs concrete values
     return -1 - found[0]
 
 

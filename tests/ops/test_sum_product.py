@@ -123,7 +123,7 @@ def problems(draw):
         names = draw(st.lists(st.sampled_from(sorted(variables)), max_size=3, unique=True))
         inside = frozenset().union(*(variables[n].plates for n in names), draw(st.sampled_from(subsets)))
         shown = [p for p in sorted(inside) if draw(st.booleans()) or any(p in variables[n].plates for n in names)]
-        factors.append(Factor(table(*shown, *names, sizes=sizes), inside, f"f{i}"))
+        factors.append(Factor(table(*shown, *names, sizes=sizes), inside, (f"f{i}",)))
     used = {name for factor in factors for name in factor.log.names}
     return Problem(factors, {n: v for n, v in variables.items() if n in used}, plates)
 
@@ -147,9 +147,9 @@ def test_draws_in_plates():
     plates = {"a": Plate(2)}
     variables = {"x": Variable(2, frozenset()), "y": Variable(3, frozenset("a")), "w": Variable(2, frozenset("a"))}
     factors = [
-        Factor(table("x", sizes=sizes), frozenset(), "x"),
-        Factor(table("a", "x", "y", sizes=sizes), frozenset("a"), "y"),
-        Factor(table("w", "y", sizes=sizes), frozenset("a"), "w"),
+        Factor(table("x", sizes=sizes), frozenset(), ("x",)),
+        Factor(table("a", "x", "y", sizes=sizes), frozenset("a"), ("y",)),
+        Factor(table("w", "y", sizes=sizes), frozenset("a"), ("w",)),
     ]
     check_against_enumeration(Problem(factors, variables, plates), draws=4000)
 
@@ -166,15 +166,15 @@ def chain(history=1, length=3, size=2, inner=False, after=False, local=False):
     sizes = {n: v.size for n, v in variables.items()} | {"time": length, "p": 2, "u": 2}
     extra = ("p",) if inner else ()
     factors = [
-        Factor(table("time", *extra, *names, sizes=sizes), around | {"time"}, "z"),
-        Factor(table(*names[-1:], sizes=sizes), around | {"time"}, "x"),
-        Factor(table(*extra, *first, sizes=sizes), around, "first"),
+        Factor(table("time", *extra, *names, sizes=sizes), around | {"time"}, ("z",)),
+        Factor(table(*names[-1:], sizes=sizes), around | {"time"}, ("x",)),
+        Factor(table(*extra, *first, sizes=sizes), around, ("first",)),
     ]
     if local:
         variables["u"] = Variable(2, around | {"time"})
-        factors.append(Factor(table("u", names[-1], sizes=sizes), around | {"time"}, "u"))
+        factors.append(Factor(table("u", names[-1], sizes=sizes), around | {"time"}, ("u",)))
     if after:
-        factors.append(Factor(table(*extra, *last, sizes=sizes), around, "after"))
+        factors.append(Factor(table(*extra, *last, sizes=sizes), around, ("after",)))
     tied = {}
     for place in itertools.product(*[range(2)] * inner):  # axes in sorted order: p, time
         for lag in range(1, history + 1):

@@ -37,32 +37,48 @@ class Variable(NamedTuple):
 
 
 class Factor(NamedTuple):
-    """A factor by its logarithm, with axes for variables and plates, the plates that it stands in, and its origin."""
+    """A factor by its logarithm.
+
+    :param log: the logarithm, with axes for variables and plates.
+    :param plates: the plates that it stands in, of which ``log`` may lack an axis if all entries have the same.
+    :param origins: the names of the sites that it comes from.
+    """
 
     log: NamedArray
     plates: Plates
-    origin: str
+    origins: tuple[str, ...]
 
 
 class Problem(NamedTuple):
-    """Factors, the variables to be summed out, and the plates, by name; the plates ``kept`` stay in the result."""
+    """What is to be summed.
+
+    :param factors: the factors.
+    :param variables: the variables to be summed out, by name.
+    :param plates: the plates, by name.
+    :param kept: plates that stay in the result.
+    :param fixed: other variables, by name, of which the result stays a function.
+    """
 
     factors: Sequence[Factor]
     variables: Mapping[str, Variable]
     plates: Mapping[str, Plate]
     kept: Plates = frozenset()
+    fixed: Mapping[str, Variable] = {}
 
 
 class Solution(NamedTuple):
-    """The logarithm of the sum, as terms to be added (with axes for kept plates), and the steps that led to it."""
+    """The logarithm of the sum, as terms to be added, and the steps that led to it.
 
-    terms: list[NamedArray]
+    A term still stands in the plates that are kept, and in those of its fixed variables.
+    """
+
+    terms: list[Factor]
     steps: list[Sum | Passage]
 
     @property
     def total(self) -> Array:
         """The sum of the terms, where no plate was kept."""
-        arrays = [term.array for term in self.terms]
+        arrays = [term.log.array for term in self.terms]
         return sum(arrays[1:], arrays[0]) if arrays else jnp.zeros(())
 
 
@@ -79,9 +95,9 @@ def eliminate(problem: Problem, reduce: Reduce = log_sum_exp) -> Solution:
     """
     waiting: dict[Plates, list[Factor]] = {}
     for factor in problem.factors:
-        _check_inside(factor, problem.variables)
+        _check_inside(factor, {**problem.variables, **problem.fixed})
         waiting.setdefault(factor.plates, []).append(factor)
-    terms: list[NamedArray] = []
+    terms: list[Factor] = []
     steps: list[Sum | Passage] = []
     while waiting:
         here = max(waiting, key=lambda plates: (len(plates), sorted(plates)))
@@ -92,7 +108,7 @@ def eliminate(problem: Problem, reduce: Reduce = log_sum_exp) -> Solution:
             if _variables_of(left.log, problem.variables):
                 waiting.setdefault(left.plates, []).append(left)
             else:
-                terms.append(left.log)
+                terms.append(left)
     return Solution(terms, steps)
 
 
@@ -151,10 +167,13 @@ def _leave_plates(
 ) -> Factor:
     """The product of a table over the entries of the plates that none of its variables stands in."""
     remaining = _variables_of(table, problem.variables)
-    above = frozenset().union(*(problem.variables[name].plates for name in remaining))
+    fixed = _variables_of(table, problem.fixed)
+    above = frozenset().union(
+        *(problem.variables[name].plates for name in remaining), *(problem.fixed[name].plates for name in fixed)
+    )
     left = here - above - problem.kept
     if remaining and not left and coming_from is None:
-        _raise_intractable(remaining, here, factors, problem.variables)
+        _raise_intractable([*remaining, *fixed], here, factors, {**problem.variables, **problem.fixed})
     for name in sorted(left):
         plate = problem.plates[name]
         if name in table.names:
@@ -164,7 +183,8 @@ def _leave_plates(
             table = NamedArray(table.array * plate.size, table.names)
         if not (isinstance(plate.scale, int | float) and plate.scale == 1):
             table = NamedArray(table.array * plate.scale, table.names)
-    return Factor(table, here - left, factors[0].origin)
+    origins = dict.fromkeys(origin for factor in factors for origin in factor.origins)
+    return Factor(table, here - left, tuple(origins))
 
 
 def _check_time(
@@ -191,18 +211,19 @@ def _check_inside(factor: Factor, variables: Mapping[str, Variable]) -> None:
         outside = variables[name].plates - factor.plates
         if outside:
             raise UsageError(
-                f"The site '{factor.origin}' depends on the enumerated site '{name}', which stands in "
+                f"The site '{factor.origins[0]}' depends on the enumerated site '{name}', which stands in "
                 f"{_plates(outside)}, but stands outside itself: the exact sum would couple all entries of the plate, "
                 "of which there are exponentially many assignments. Move "
-                f"'{factor.origin}' into {_plates(outside)} (the same plate object, or one of the same name), or put "
-                f"'{name}' outside."
+                f"'{factor.origins[0]}' into {_plates(outside)} (the same plate object, or one of the same name), or "
+                f"put '{name}' outside."
             )
 
 
 def _raise_intractable(
     remaining: list[str], here: Plates, factors: list[Factor], variables: Mapping[str, Variable]
 ) -> None:
-    sites = ", ".join(f"'{origin}'" for origin in dict.fromkeys(factor.origin for factor in factors))
+    origins = dict.fromkeys(origin for factor in factors for origin in factor.origins)
+    sites = ", ".join(f"'{origin}'" for origin in origins)
     stand = "; ".join(f"'{name}' in {_plates(variables[name].plates)}" for name in remaining)
     raise UsageError(
         f"The sum over the enumerated sites cannot be done exactly within their plates: {sites}, in {_plates(here)}, "
