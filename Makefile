@@ -7,6 +7,7 @@
 #   make docs       the documentation as HTML, in docs/_build/html
 #   make bench      compare with a bare loop, and with peers: make bench PEERS="numpyro=ENVIRONMENT"
 #   make bench-distributions  log densities, gradients and draws beside scipy and peers: PEERS="numpyro=ENV tfp=ENV"
+#   make bench-svi  steps of variational inference beside a bare loop and NumPyro: PEERS="numpyro=ENV"
 #   make format     put the code into the form that `make test` asks for
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
@@ -22,7 +23,7 @@ BENCH_ARGS ?=
 
 export JAX_PLATFORMS ?= cpu
 
-.PHONY: bench bench-distributions demo test test-all test-oldest docs format lint clean
+.PHONY: bench bench-distributions bench-svi demo test test-all test-oldest docs format lint clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -40,6 +41,9 @@ bench: $(VENV)/.has-dev
 
 bench-distributions: $(VENV)/.has-dev
 	PYTHONPATH=. $(BIN)/python -m benchmarks.distributions --peers $(PEERS) $(BENCH_ARGS)
+
+bench-svi: $(VENV)/.has-dev
+	PYTHONPATH=. $(BIN)/python -m benchmarks.svi --peers $(PEERS) $(BENCH_ARGS)
 
 lint: $(VENV)/.has-dev
 	$(BIN)/ruff check $(CODE)

@@ -235,7 +235,7 @@ def _by_function(to_args: Callable, call: Call, data: Mapping[str, Any]) -> Call
     return tuple(found[0]), dict(found[1])
 
 
-def _conditioned(model: Callable, guide: Callable, data: Mapping[str, Any]) -> tuple[Callable, Callable]:
+def _conditioned(model: Callable, guide: Any, data: Mapping[str, Any]) -> tuple[Callable, Any]:
     """The model given data, and the guide; one that knows a model gets to know this one, as a copy."""
     given = condition(model, data=data) if data else model
     if hasattr(guide, "begin"):

@@ -143,6 +143,10 @@ class Program:
         """The entries of the largest operand of a matrix product or convolution in the program; 0 without any."""
         return max((aval.size for aval in _operands(self._jaxpr, _PRODUCTS)), default=0)
 
+    def largest_result(self) -> int:
+        """The entries of the largest result of a matrix product or convolution in the program; 0 without any."""
+        return max((aval.size for aval in _results(self._jaxpr, _PRODUCTS)), default=0)
+
     def largest_factor(self) -> int:
         """The rows of the largest matrix that the program factorises, or solves with; 0 without any."""
         return max((max(aval.shape[-2:], default=0) for aval in _operands(self._jaxpr, _FACTORS)), default=0)
@@ -169,13 +173,23 @@ _FACTORS = frozenset({"cholesky", "triangular_solve", "lu", "eigh", "eig", "qr",
 
 def _operands(jaxpr: Any, primitives: frozenset[str]) -> Iterator[Any]:
     """The types of all operands of some primitives, at any depth."""
+    return (atom.aval for equation in _equations(jaxpr, primitives) for atom in equation.invars)
+
+
+def _results(jaxpr: Any, primitives: frozenset[str]) -> Iterator[Any]:
+    """The types of all results of some primitives, at any depth."""
+    return (variable.aval for equation in _equations(jaxpr, primitives) for variable in equation.outvars)
+
+
+def _equations(jaxpr: Any, primitives: frozenset[str]) -> Iterator[Any]:
+    """The applications of some primitives, at any depth."""
     for equation in jaxpr.eqns:
         if equation.primitive.name in primitives:
-            yield from (atom.aval for atom in equation.invars)
+            yield equation
         inner = jax.tree.leaves(list(equation.params.values()), is_leaf=lambda value: isinstance(value, _JAXPRS))
         for value in inner:
             if isinstance(value, _JAXPRS):
-                yield from _operands(getattr(value, "jaxpr", value), primitives)
+                yield from _equations(getattr(value, "jaxpr", value), primitives)
 
 
 def is_traced(tree: PyTree) -> bool:
@@ -188,14 +202,15 @@ def in_jit() -> bool:
     return isinstance(jax.device_put(np.int32(0)), jax.core.Tracer)
 
 
-def jit(fn: Callable[..., PyTree], *, top_level: bool = True) -> Callable[..., PyTree]:
+def jit(fn: Callable[..., PyTree], *, top_level: bool = True, small: bool = True) -> Callable[..., PyTree]:
     """``jax.jit`` with the options that suit programs of many small operations.
 
     On a CPU, XLA's older code generator for fusions compiles such programs in half the time, and they run as fast.
 
     :param top_level: the function is called outside of any trace; only there JAX takes options.
+    :param small: the operations are on small arrays.
     """
-    if top_level and jax.default_backend() == "cpu":
+    if top_level and small and jax.default_backend() == "cpu":
         return jax.jit(fn, compiler_options={"xla_cpu_use_fusion_emitters": False})
     return jax.jit(fn)
 

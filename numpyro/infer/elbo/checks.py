@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import jax.numpy as jnp
 
 from numpyro._errors import UsageError
+from numpyro.distributions import Delta, Distribution, constraints
 from numpyro.infer.elbo.particles import Trace
 from numpyro.infer.model.density import Site, is_latent
 from numpyro.util import find_stack_level
@@ -17,6 +19,8 @@ def check_match(model_trace: Trace, guide_trace: Trace) -> None:
 
     A latent site of the model that the guide misses, and a site of the guide that the model lacks, are a warning, since
     the objective is still defined: the model draws the one from its prior, and the other one's density is subtracted.
+
+    So is a guide whose draws may lie outside of the support that the model has: it works as long as none does.
 
     :raises ValueError: where a site has different shapes, event dimensions or plates in the two.
     """
@@ -51,6 +55,32 @@ def _check_site(name: str, model_site: Site, guide_site: Site) -> None:
     if model_shape != guide_shape:
         hint = _plates(model_site, guide_site)
         raise UsageError(f"Model and guide shapes disagree at site '{name}': {model_shape} vs {guide_shape}{hint}.")
+    _check_support(name, model_fn, guide_fn)
+
+
+def _check_support(name: str, model_fn: Distribution, guide_fn: Distribution) -> None:
+    model_support, guide_support = _of_elements(model_fn.support), _of_elements(guide_fn.support)
+    if model_support is None or guide_support is None or _is_delta(guide_fn):
+        return
+    wider = guide_support is constraints.real and model_support is not constraints.real
+    if wider or guide_support.is_discrete != model_support.is_discrete:
+        _warn(
+            f"Model and guide supports disagree at site '{name}': {type(model_fn).__name__} has {model_support}, "
+            f"{type(guide_fn).__name__} has {guide_support}. A draw that the model gives no density makes the loss "
+            "infinite: give the guide a distribution on the model's support, such as "
+            "TransformedDistribution(base, biject_to(support))."
+        )
+
+
+def _of_elements(support: Any) -> Any:
+    """The constraint on single elements, where a support is made of one."""
+    return getattr(support, "base_constraint", support)
+
+
+def _is_delta(fn: Distribution) -> bool:
+    while hasattr(fn, "base_dist") and not isinstance(fn, Delta):
+        fn = fn.base_dist
+    return isinstance(fn, Delta)
 
 
 def _plates(model_site: Site, guide_site: Site) -> str:

@@ -19,6 +19,9 @@ from numpyro.infer.program import Program, compiled_programs, in_jit, is_traced,
 ROWS = 4096
 """The most steps of a chunk."""
 
+LARGE_RESULT = 4096
+"""From so many entries of a matrix product on, operations on whole arrays take the time."""
+
 Step = Callable[[PyTree, PyTree], tuple[PyTree, Array]]
 
 
@@ -46,7 +49,19 @@ class Watch(Protocol):
         """Look at a chunk that began with the state ``before`` and step ``done``; whether the run ends here."""
 
 
-def loop(
+def loop(step: Step, state: PyTree, data: PyTree, num_steps: int, progress_bar: bool, stop: threading.Event) -> Steps:
+    """Make ``num_steps`` steps on the same data, or as many of them as there are until ``stop`` is set.
+
+    :param step: a pure function ``(state, data) -> (state, loss)``.
+    :param data: arrays.
+    """
+    compiled = compile_step(step, state, data)
+    if compiled is None:
+        return scan(step, state, data, num_steps)
+    return advance(compiled.chunks(data), state, num_steps, progress_bar, stop)
+
+
+def advance(
     chunks: Chunks,
     state: PyTree,
     num_steps: int,
@@ -93,18 +108,18 @@ class Compiled(NamedTuple):
     def chunks(self, data: PyTree) -> Chunks:
         """Chunks of steps on the same data, each a loop within a compiled program."""
         bare = self.program
-        chunk = compiled_programs.get(("svi chunk", bare.key), lambda: jit(lambda *args: _chunk(bare, *args)))
+        chunk = compiled_programs.get(("svi chunk", bare.key), lambda: _jit(lambda *args: _chunk(bare, *args), bare))
 
-        def advance(state: PyTree, done: int, count: int) -> Steps:
+        def make(state: PyTree, done: int, count: int) -> Steps:
             state, found = chunk(self.consts, state, data, np.int32(count))
             return Steps(state, np.asarray(found)[:count])
 
-        return advance
+        return make
 
     def single(self) -> Step:
         """One step, as a compiled program."""
         bare = self.program
-        step = compiled_programs.get(("svi step", bare.key), lambda: jit(bare))
+        step = compiled_programs.get(("svi step", bare.key), lambda: _jit(bare, bare))
         return lambda state, data: step(self.consts, state, data)
 
 
@@ -119,6 +134,10 @@ def compile_step(step: Step, state: PyTree, data: PyTree) -> Compiled | None:
 def scan(step: Step, state: PyTree, data: PyTree, num_steps: int) -> Steps:
     """All steps in one piece, as part of a trace around us."""
     return Steps(*lax.scan(lambda state, _: step(state, data), state, None, length=num_steps))
+
+
+def _jit(fn: Callable, step: Program) -> Callable:
+    return jit(fn, small=step.largest_result() < LARGE_RESULT)
 
 
 def _chunk(step: Program, consts: tuple, state: PyTree, data: PyTree, count: Array) -> tuple[PyTree, Array]:

@@ -125,13 +125,12 @@ def test_renyi_bounds_of_subsamples():
         with numpyro.plate("data", len(y), subsample_size=None if whole else 3):
             numpyro.sample("z", dist.Normal(0.3, 0.8))
 
-    for alpha in (0.0, 2.0):
-        objective = RenyiELBO(alpha, num_particles=4)
-        losses = [
-            np.mean(jax.jit(jax.vmap(lambda k: objective.loss(k, {}, local, local_guide, y, whole)))(KEYS))  # noqa: B023
-            for y, whole in ((Y, True), (np.concatenate([Y, Y]), False))
-        ]
-        np.testing.assert_allclose(losses[1], 2 * losses[0], rtol=0.02)
+    objective = RenyiELBO(0.5, num_particles=4)
+    losses = [
+        np.mean(jax.jit(jax.vmap(lambda k: objective.loss(k, {}, local, local_guide, y, whole)))(KEYS))  # noqa: B023
+        for y, whole in ((Y, True), (np.concatenate([Y, Y]), False))
+    ]
+    np.testing.assert_allclose(losses[1], 2 * losses[0], rtol=0.02)
 
     def with_global(y):
         mu = numpyro.sample("mu", dist.Normal(0.0, 1.0))
