@@ -49,19 +49,7 @@ class Watch(Protocol):
         """Look at a chunk that began with the state ``before`` and step ``done``; whether the run ends here."""
 
 
-def loop(step: Step, state: PyTree, data: PyTree, num_steps: int, progress_bar: bool, stop: threading.Event) -> Steps:
-    """Make ``num_steps`` steps on the same data, or as many of them as there are until ``stop`` is set.
-
-    :param step: a pure function ``(state, data) -> (state, loss)``.
-    :param data: arrays.
-    """
-    compiled = compile_step(step, state, data)
-    if compiled is None:
-        return scan(step, state, data, num_steps)
-    return advance(compiled.chunks(data), state, num_steps, progress_bar, stop)
-
-
-def advance(
+def loop(
     chunks: Chunks,
     state: PyTree,
     num_steps: int,

@@ -13,7 +13,7 @@ from numpyro.infer.mcmc.interrupt import interruptible
 from numpyro.infer.svi.batches import BatchChunks
 from numpyro.infer.svi.checkpoint import Checkpoint, Saved
 from numpyro.infer.svi.diagnosis import NonFiniteError, non_finite_gradients, non_finite_params, non_finite_terms
-from numpyro.infer.svi.loop import Chunks, Steps, advance
+from numpyro.infer.svi.loop import Chunks, Steps, loop
 from numpyro.infer.svi.watch import Callback, Windows
 from numpyro.util import find_stack_level
 
@@ -61,7 +61,7 @@ class Run:
         :return: the last state, all losses, and the state whose params count.
         """
         if self._file is None and not self._options.is_watched:
-            state, losses, stop = self._advance(state, num_steps, progress_bar, None)
+            state, losses, stop = self._loop(state, num_steps, progress_bar, None)
         else:
             state, losses, stop = self._watched(state, num_steps, progress_bar)
         if stop.is_set() and len(losses) < num_steps:
@@ -74,13 +74,13 @@ class Run:
         best = self._windows.best
         return state, losses, best[1] if best is not None and self._options.keep_best else state
 
-    def _advance(
+    def _loop(
         self, state: Any, num_steps: int, progress_bar: bool, earlier: np.ndarray | None
     ) -> tuple[Any, np.ndarray, threading.Event]:
         stop = threading.Event()
         watch = None if self._file is None and not self._options.is_watched else self
         with interruptible(stop, (signal.SIGINT,)):
-            state, losses = advance(self._chunks, state, num_steps, progress_bar, stop, watch, earlier)
+            state, losses = loop(self._chunks, state, num_steps, progress_bar, stop, watch, earlier)
         return state, losses, stop
 
     def _watched(self, state: Any, num_steps: int, progress_bar: bool) -> tuple[Any, np.ndarray, threading.Event]:
@@ -93,7 +93,7 @@ class Run:
                 return state, earlier, threading.Event()
         self._state = state
         try:
-            return self._advance(state, num_steps, progress_bar, earlier)
+            return self._loop(state, num_steps, progress_bar, earlier)
         finally:
             self._save()
 
