@@ -237,6 +237,11 @@ class HMC(MCMCKernel):
         if postprocess_fn is not None:
             finish = postprocess_fn
             target = target._replace(postprocess=lambda data, z: finish(z))
+        return self.sampler_of(target, num_warmup)
+
+    def sampler_of(self, target: Target, num_warmup: int) -> HMCSampler:
+        """The programs of a kernel with these settings for another density, as kernels have it that move a part of a
+        model's sites by HMC."""
         layout, mass = build_metric(
             target.prototype,
             self._dense_mass,

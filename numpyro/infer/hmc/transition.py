@@ -184,10 +184,13 @@ class HMCAlgorithm:
             return nuts_trajectory(
                 potential_and_grad, self.metric, mass, start, step_size, depth, self.num_checkpoints, seed, tuning.one
             )
-        if tuning.num_steps is not None or state.trajectory_length is None:
-            num_steps = jnp.asarray(tuning.num_steps, jnp.int32)
-        else:
-            # A hair below the quotient, so that rounding does not add a step to a whole number of them.
-            quotient = jnp.ceil(state.trajectory_length / step_size * (1.0 - 1e-6))
-            num_steps = jnp.clip(quotient, 1.0, 2.0**30).astype(jnp.int32)
+        num_steps = self.num_steps(tuning, state)
         return static_trajectory(potential_and_grad, self.metric, mass, start, step_size, num_steps, seed)
+
+    def num_steps(self, tuning: Tuning, state: HMCState) -> Array:
+        """The leapfrog steps of the next trajectory of a fixed length."""
+        if tuning.num_steps is not None or state.trajectory_length is None:
+            return jnp.asarray(tuning.num_steps, jnp.int32)
+        # A hair below the quotient, so that rounding does not add a step to a whole number of them.
+        quotient = jnp.ceil(state.trajectory_length / state.adapt_state.step_size * (1.0 - 1e-6))
+        return jnp.clip(quotient, 1.0, 2.0**30).astype(jnp.int32)
