@@ -4,6 +4,7 @@ from numpyro.infer.barker import BarkerMH
 from numpyro.infer.elbo import ELBO, RenyiELBO, Trace_ELBO, TraceEnum_ELBO, TraceGraph_ELBO, TraceMeanField_ELBO
 from numpyro.infer.ensemble import AIES, ESS
 from numpyro.infer.hmc import HMC, NUTS
+from numpyro.infer.hmc_gibbs import HMCECS, DiscreteHMCGibbs, HMCGibbs
 from numpyro.infer.importance import psis_diagnostic
 from numpyro.infer.initialization import (
     init_to_feasible,
@@ -14,6 +15,7 @@ from numpyro.infer.initialization import (
     init_to_value,
 )
 from numpyro.infer.mcmc import MCMC, Until
+from numpyro.infer.mixed_hmc import MixedHMC
 from numpyro.infer.sa import SA
 from numpyro.infer.svi import SVI
 from numpyro.infer.util import Predictive, initialize_model, log_likelihood
@@ -21,10 +23,14 @@ from numpyro.infer.util import Predictive, initialize_model, log_likelihood
 __all__ = [
     "AIES",
     "BarkerMH",
+    "DiscreteHMCGibbs",
     "ELBO",
     "ESS",
     "HMC",
+    "HMCECS",
+    "HMCGibbs",
     "MCMC",
+    "MixedHMC",
     "NUTS",
     "Predictive",
     "RenyiELBO",
