@@ -11,6 +11,7 @@ import pytest
 
 import numpyro
 import numpyro.distributions as dist
+from numpyro.contrib.control_flow import scan
 from numpyro.handlers import mask, scale, seed
 from numpyro.infer import RenyiELBO, Trace_ELBO, TraceGraph_ELBO, TraceMeanField_ELBO
 from numpyro.infer.elbo import (
@@ -205,6 +206,40 @@ def test_loops_inside_of_models():
     _, found = gradients(TraceGraph_ELBO(), {"a": jnp.float32(0.3)}, looping_model, plain_guide, Y, draws=4000)
     assert_unbiased(found, jax.grad(exact)({"a": jnp.float32(0.3)}))
     assert found["a"].std() < 2.0  # the term of half a million which the draw has no effect on is not in it
+
+
+def test_draws_within_a_scan():
+    """Three tosses, each by the one before; against the sum over all eight ways."""
+
+    def step(x, _):
+        x = numpyro.sample("x", dist.Bernoulli(logits=numpyro.param("a", 0.0) + 0.5 * x))
+        return 1.0 * x, None
+
+    def scanning_guide():
+        scan(step, 0.0, None, length=3)
+
+    def scanning_model():
+        def model_step(x, y):
+            x = numpyro.sample("x", dist.Bernoulli(0.3 + 0.4 * x))
+            numpyro.sample("y", dist.Normal(x, 1.0), obs=y)
+            return 1.0 * x, None
+
+        scan(model_step, 0.0, Y)
+
+    def exact(p):
+        loss = 0.0
+        for x in product((0, 1), repeat=3):
+            before = np.array([0, *x[:-1]])
+            log_q = dist.Bernoulli(logits=p["a"] + 0.5 * before).log_prob(np.array(x)).sum()
+            log_p = dist.Bernoulli(0.3 + 0.4 * before).log_prob(np.array(x)).sum() + normal(Y, np.array(x), 1.0).sum()
+            loss -= jnp.exp(log_q) * (log_p - log_q)
+        return loss
+
+    point = {"a": jnp.float32(0.3)}
+    value, expected = jax.value_and_grad(exact)(point)
+    for objective in (Trace_ELBO(), TraceGraph_ELBO()):
+        values, found = gradients(objective, point, scanning_model, scanning_guide, draws=4000)
+        assert_unbiased(found | {"value": values}, expected | {"value": value})
 
 
 def test_the_bound_of_importance_weights_has_unbiased_gradients_for_discrete_draws():
