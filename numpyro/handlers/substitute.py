@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import jax
+
 from numpyro._errors import UsageError
 from numpyro.handlers._data import defer_to_control_flow
 from numpyro.primitives import Messenger
@@ -49,7 +51,8 @@ class substitute(Messenger):
         value = self.data.get(msg["name"]) if self.data is not None else self.substitute_fn(msg)  # type: ignore[misc]
         value = self._here(msg, value)
         if value is not None:
-            msg["value"] = value
+            # What a model changes in place is a copy, not the value that was given.
+            msg["value"] = jax.tree.map(lambda leaf: leaf, value) if msg["type"] == "mutable" else value
 
     def in_body(self, step: Any) -> Messenger:
         return self._at(step)

@@ -16,6 +16,7 @@ from numpyro.infer.initialization import (
 )
 from numpyro.infer.mcmc import MCMC, Until
 from numpyro.infer.mixed_hmc import MixedHMC
+from numpyro.infer.pathfinder import Pathfinder
 from numpyro.infer.sa import SA
 from numpyro.infer.svi import SVI
 from numpyro.infer.util import Predictive, initialize_model, log_likelihood
@@ -32,6 +33,7 @@ __all__ = [
     "MCMC",
     "MixedHMC",
     "NUTS",
+    "Pathfinder",
     "Predictive",
     "RenyiELBO",
     "SA",

@@ -21,7 +21,7 @@ from numpyro.contrib.module import (
     random_nnx_module,
 )
 from numpyro.handlers import seed, substitute, trace
-from numpyro.infer import SVI, Trace_ELBO
+from numpyro.infer import SVI, Predictive, Trace_ELBO
 from numpyro.primitives import mutable
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -88,6 +88,25 @@ def test_a_state_given_without_parameters_and_parameters_without_a_state():
     state = {"batch_stats": {"mean": jnp.ones(3), "var": jnp.ones(3)}}
     out = seed(substitute(model, data={"nn$params": params, "nn$state": state}), 0)()
     np.testing.assert_allclose(out, (X - 1.0) / np.sqrt(1 + 1e-5) + 2.0, rtol=1e-5)
+
+
+def test_a_state_that_is_given_stays_as_it_is():
+    linen = pytest.importorskip("flax.linen")
+
+    def model(x, y=None):
+        net = flax_module("nn", linen.BatchNorm(use_running_average=False), x, mutable=["batch_stats"])
+        numpyro.sample("y", dist.Normal(net(x), 1.0).to_event(), obs=y)
+
+    state = {"batch_stats": {"mean": jnp.zeros(3), "var": jnp.ones(3)}}
+    params = {"nn$params": {"scale": jnp.ones(3), "bias": jnp.zeros(3)}, "nn$state": state}
+    Predictive(model, params=params, num_samples=2)(jax.random.key(0), X)
+    seed(substitute(model, data=params), 0)(X)
+    np.testing.assert_array_equal(state["batch_stats"]["mean"], 0.0)
+    svi = SVI(model, no_guide, optax.sgd(0.0), Trace_ELBO())
+    first = svi.init(jax.random.key(0), X, X)
+    before = np.asarray(first.mutable_state["nn$state"]["batch_stats"]["mean"])
+    svi.evaluate(first, X, X)
+    np.testing.assert_array_equal(first.mutable_state["nn$state"]["batch_stats"]["mean"], before)
 
 
 def test_linen_keys_of_dropout():
