@@ -30,7 +30,7 @@ class ParamShape:
     :param shape: the shape of the array.
     """
 
-    shape: Shape
+    shape: Shape = ()
 
 
 ParamShape.__module__ = "numpyro.contrib.module"

@@ -19,13 +19,20 @@ Trace = dict[str, Site]
 
 
 class Detached(Messenger):
-    """Cuts derivatives through draws that are not reparametrised: some would pass, others not, and both be wrong."""
+    """Cuts derivatives through draws that are not reparametrised: some would pass, others not, and both be wrong.
+
+    :param given: sites whose values were drawn elsewhere, by distributions of their own, and stay as they are.
+    """
+
+    def __init__(self, given: Trace | None = None) -> None:
+        self.given = given or {}
+        super().__init__(None)
 
     def process_message(self, msg: Site) -> None:
         self.enters_body(msg)
 
     def postprocess_message(self, msg: Site) -> None:
-        if is_scored(msg):
+        if is_scored(msg) and msg["name"] not in self.given:
             msg["value"], msg["intermediates"] = lax.stop_gradient(msg["value"]), []
 
 
@@ -69,7 +76,7 @@ def trace_guide(rng_key: Key, param_map: dict, guide: Callable, args: tuple, kwa
 
 def trace_model(rng_key: Key, param_map: dict, model: Callable, args: tuple, kwargs: dict, guide_trace: Trace) -> Trace:
     """The trace of a model where its latent sites and subsamples have the values that the guide drew."""
-    with Detached(), trace() as model_trace, seed(rng_seed=rng_key), substitute(data=param_map):
+    with Detached(guide_trace), trace() as model_trace, seed(rng_seed=rng_key), substitute(data=param_map):
         replay(model, trace=guide_trace)(*args, **kwargs)
     return model_trace
 

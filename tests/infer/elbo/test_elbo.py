@@ -253,3 +253,17 @@ def test_numbers_of_particles(count):
         ELBO(count)
     with pytest.raises(ValueError, match="alpha should not be equal to 1"):
         RenyiELBO(alpha=1)
+
+
+def test_derivatives_pass_through_values_of_the_guide_whatever_the_prior_of_the_model():
+    """A mixture has no reparametrised draws, but its values come from the guide, which does."""
+    prior = dist.MixtureSameFamily(dist.Categorical(probs=np.full(2, 0.5)), dist.Normal(np.array([-3.0, 3.0]), 0.5))
+
+    def model():
+        numpyro.sample("z", prior)
+
+    def guide():
+        numpyro.sample("z", dist.Normal(numpyro.param("loc", 0.0), 0.1))
+
+    loss = lambda loc: Trace_ELBO(100).loss(jax.random.key(0), {"loc": loc}, model, guide)
+    assert abs(jax.grad(loss)(4.0) - 4.0) < 0.3  # (4 - 3) / 0.5^2, five standard errors of 0.1 / 0.25 / 10
