@@ -176,7 +176,7 @@ class TestBadInput:
 
     def test_models_that_it_cannot_sample(self, name):
         def with_discrete():
-            numpyro.sample("c", dist.Bernoulli(0.3))
+            numpyro.sample("c", dist.Poisson(0.3))
             numpyro.sample("x", dist.Normal())
 
         def with_subsample():
@@ -188,7 +188,7 @@ class TestBadInput:
             numpyro.sample("y", dist.Normal(), obs=0.0)
 
         for bad, message in (
-            (with_discrete, "DiscreteHMCGibbs"),
+            (with_discrete, "MixedHMC"),
             (with_subsample, "HMCECS"),
             (with_nothing, "no.* to sample"),
         ):
@@ -266,3 +266,16 @@ def test_no_gradient_is_asked_for(name):
     )
     mcmc.run(jax.random.key(0), init_params=jnp.arange(4.0))
     assert mcmc.get_samples().shape == (12,)
+
+
+@pytest.mark.parametrize("name", ["BarkerMH", "SA", "AIES", "ESS"])
+def test_discrete_sites_of_finite_support_are_summed_out(name):
+    def mixture():
+        c = numpyro.sample("c", dist.Bernoulli(0.3))
+        numpyro.sample("x", dist.Normal(4.0 * c, 1.0))
+
+    mcmc = mcmc_of(name, mixture, num_warmup=500, num_samples=4000)
+    mcmc.run(jax.random.key(0))
+    draws = mcmc.get_samples(group_by_chain=True)
+    assert set(draws) == {"x"}
+    assert abs(np.mean(draws["x"] > 2.0) - (0.7 * 0.02275 + 0.3 * 0.97725)) < 0.08

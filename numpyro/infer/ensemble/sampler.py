@@ -6,7 +6,6 @@ import copy
 import warnings
 from abc import abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
@@ -15,8 +14,9 @@ import numpy as np
 
 from numpyro._errors import UsageError
 from numpyro._typing import Array, Key, PyTree
-from numpyro.infer.density_kernel import DensityKernel, Evaluate, Point
+from numpyro.infer.density_kernel import DensityKernel
 from numpyro.infer.ensemble.moves import Mixture
+from numpyro.infer.foreign_kernel import FindStart
 from numpyro.infer.initialization import init_to_uniform
 from numpyro.infer.mcmc.sampler import Sampler
 from numpyro.infer.model import Layout
@@ -46,22 +46,6 @@ class Walkers(NamedTuple):
 
     z: Array
     potential_energy: Array
-
-
-class _Start(NamedTuple):
-    z: PyTree
-    potential_energy: Array
-
-
-@dataclass(frozen=True)
-class _StartOnly:
-    """An algorithm that finds where a chain starts."""
-
-    def init(self, evaluate: Evaluate, tuning: PyTree, start: Point, rng_key: Key) -> _Start:
-        return _Start(start.z, start.potential)
-
-    def step(self, evaluate: Evaluate, tuning: PyTree, state: _Start) -> _Start:
-        return state
 
 
 class EnsembleSampler(DensityKernel):
@@ -118,8 +102,8 @@ class EnsembleSampler(DensityKernel):
             raise UsageError("potential energies are known within `sample` only, which has the model's arguments.")
         return self._evaluate(z)
 
-    def algorithm(self, layout: Layout, num_warmup: int) -> tuple[_StartOnly, PyTree]:
-        return _StartOnly(), ()
+    def algorithm(self, layout: Layout, num_warmup: int) -> tuple[FindStart, PyTree]:
+        return FindStart(), ()
 
     def sampler(
         self,
