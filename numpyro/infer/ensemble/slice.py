@@ -163,13 +163,15 @@ class ESS(EnsembleSampler):
         directions = self._mixture(move_key, inactive, inner_state.mu.astype(z.dtype))
         level = energies + jax.random.exponential(level_key, shape, dtype)  # minus log of U(0, pi(x))
 
-        def below(at: Array) -> Array:
-            """Whether points on the lines have a density above the level, an energy below it."""
-            return self.potential_energies(z + at[:, None].astype(z.dtype) * directions) < level
+        def below(left: Array, right: Array, asked: Array) -> Array:
+            """Whether ends of intervals, left ones first, have a density above the level, an energy below it."""
+            at = jnp.concatenate([left, right])[:, None].astype(z.dtype)
+            points = jnp.tile(z, (2, 1)) + at * jnp.tile(directions, (2, 1))
+            return self._energies_of(points, asked) < jnp.tile(level, 2)
 
         left = -jax.random.uniform(place_key, shape, dtype)
         share = jnp.floor(self._max_steps * jax.random.uniform(share_key, shape, dtype)).astype(jnp.int32)
-        widened, expansions = self._widen(below, _Slice(left, left + 1.0, share, self._max_steps - 1 - share))
+        widened, expansions = _widen(below, _Slice(left, left + 1.0, share, self._max_steps - 1 - share))
         moved, contractions = self._narrow(active, directions, level, widened, narrow_key)
         return moved, inner_state._replace(
             n_expansions=inner_state.n_expansions + expansions,
@@ -177,26 +179,22 @@ class ESS(EnsembleSampler):
             rng_key=rng_key,
         )
 
-    def _widen(self, below: Callable[[Array], Array], interval: _Slice) -> tuple[_Slice, Array]:
-        """Step out (Neal 2003, figure 3), both ends of all chains at once; with how many steps were made."""
+    def _energies_of(self, points: Array, asked: Array) -> Array:
+        """The energies of the points that are asked for; infinite elsewhere. Where those are few, of few it costs."""
+        number = points.shape[0]
+        few = max(1, number // 4)
 
-        def widen(carry: tuple) -> tuple:
-            (left, right, left_steps, right_steps), go_left, go_right, count = carry
-            left = jnp.where(go_left, left - 1.0, left)
-            right = jnp.where(go_right, right + 1.0, right)
-            after = _Slice(left, right, left_steps - go_left, right_steps - go_right)
-            return (after, *reach(after, go_left, go_right), count + jnp.sum(go_left) + jnp.sum(go_right))
+        def of_few() -> Array:
+            chosen = jnp.argsort(~asked)[:few]  # stable: those that are asked for come first
+            energies = self.potential_energies(points[chosen])
+            everywhere = jnp.full(number, jnp.inf, energies.dtype)
+            return everywhere.at[chosen].set(jnp.where(asked[chosen], energies, jnp.inf))
 
-        def reach(at: _Slice, go_left: Array, go_right: Array) -> tuple[Array, Array]:
-            return go_left & (at.left_steps > 0) & below(at.left), go_right & (at.right_steps > 0) & below(at.right)
+        def of_all() -> Array:
+            energies = self.potential_energies(points)
+            return jnp.where(asked, energies, jnp.inf)
 
-        everywhere = jnp.ones(interval.left.shape, bool)
-        interval, _, _, count = lax.while_loop(
-            lambda carry: jnp.any(carry[1] | carry[2]),
-            widen,
-            (interval, *reach(interval, everywhere, everywhere), jnp.zeros((), jnp.int32)),
-        )
-        return interval, count
+        return lax.cond(jnp.sum(asked) <= few, of_few, of_all)
 
     def _narrow(
         self, active: Walkers, directions: Array, level: Array, interval: _Slice, rng_key: Key
@@ -208,7 +206,7 @@ class ESS(EnsembleSampler):
             key = jax.random.fold_in(rng_key, tried)
             at = left + jax.random.uniform(key, left.shape, left.dtype) * (right - left)
             z = active.z + at[:, None].astype(active.z.dtype) * directions
-            energies = self.potential_energies(z)
+            energies = self._energies_of(z, waiting)
             inside = waiting & (energies < level)
             walkers = Walkers(
                 jnp.where(inside[:, None], z, walkers.z), jnp.where(inside, energies, walkers.potential_energy)
@@ -216,7 +214,7 @@ class ESS(EnsembleSampler):
             waiting = waiting & ~inside
             left = jnp.where(waiting & (at < 0), at, left)
             right = jnp.where(waiting & (at >= 0), at, right)
-            return tried + 1, walkers, left, right, waiting, count + jnp.sum(waiting)
+            return tried + 1, walkers, left, right, waiting, count + jnp.sum(waiting, dtype=jnp.int32)
 
         none = jnp.zeros((), jnp.int32)
         first = (none, active, interval.left, interval.right, jnp.ones(level.shape, bool), none)
@@ -227,3 +225,25 @@ class ESS(EnsembleSampler):
 
     def get_diagnostics_str(self, state: EnsembleSamplerState) -> str:
         return f"scale mu={float(np.mean(state.inner_state.mu)):.2e}"
+
+
+def _widen(below: Callable[[Array, Array, Array], Array], interval: _Slice) -> tuple[_Slice, Array]:
+    """Step out (Neal 2003, figure 3), both ends of all chains at once; with how many steps were made."""
+    chains = interval.left.shape[0]
+
+    def widen(carry: tuple) -> tuple:
+        (left, right, left_steps, right_steps), going, count = carry
+        going = going & (jnp.concatenate([left_steps, right_steps]) > 0)
+        going = going & below(left, right, going)
+        go_left, go_right = going[:chains], going[chains:]
+        after = _Slice(
+            jnp.where(go_left, left - 1.0, left),
+            jnp.where(go_right, right + 1.0, right),
+            left_steps - go_left,
+            right_steps - go_right,
+        )
+        return after, going, count + jnp.sum(going, dtype=jnp.int32)
+
+    first = (interval, jnp.ones(2 * chains, bool), jnp.zeros((), jnp.int32))
+    interval, _, count = lax.while_loop(lambda carry: jnp.any(carry[1]), widen, first)
+    return interval, count
