@@ -58,7 +58,7 @@ ADAPTERS = {
     "jaxns": ["numpyro.contrib.nested_sampling"],
     "matplotlib": ["numpyro.examples.demo.picture"],
     "sklearn": [],
-    "tensorflow_probability": ["numpyro.contrib.tfp"],
+    "tensorflow_probability": ["numpyro.contrib.nested_sampling", "numpyro.contrib.tfp"],
     "zarr": ["numpyro.infer.mcmc.store"],
 }
 

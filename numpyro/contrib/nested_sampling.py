@@ -278,7 +278,7 @@ def _import_jaxns() -> tuple[Any, ...]:
     """What is used of jaxns, whose import leaves the precision of the process as it was."""
     import warnings
 
-    before = jax.config.jax_enable_x64
+    before = jax.config.read("jax_enable_x64")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -7,6 +7,7 @@ the sub-posteriors. Both ways here are exact where these are normal.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -101,7 +102,8 @@ def _flatten(subposteriors: Sequence[PyTree]) -> tuple[list[Array], Layout]:
     if not subposteriors:
         raise ValueError("`subposteriors` must hold the draws of at least one part, and is empty.")
     shapes = [_shapes_of_one(part) for part in subposteriors]
-    if any(jax.tree.structure(shape) != jax.tree.structure(shapes[0]) for shape in shapes):
+    structures: list[Any] = [jax.tree.structure(shape) for shape in shapes]
+    if any(structure != structures[0] for structure in structures):
         raise ValueError("the parts in `subposteriors` must have the same sites, of the same structure.")
     layout = Layout(shapes[0])
     return [jax.vmap(layout.ravel)(jax.tree.map(jnp.asarray, part)) for part in subposteriors], layout

@@ -44,7 +44,7 @@ def spectral_density_squared_exponential(dim: int, w: ArrayLike, alpha: ArrayLik
     :param length: the length scale, or one for each dimension.
     """
     squares, log_lengths = _scaled(dim, w, length)
-    return alpha * jnp.exp(0.5 * dim * log(2.0 * pi) + log_lengths - 0.5 * squares)
+    return jnp.asarray(alpha) * jnp.exp(0.5 * dim * log(2.0 * pi) + log_lengths - 0.5 * squares)
 
 
 def spectral_density_matern(dim: int, nu: ArrayLike, w: ArrayLike, alpha: ArrayLike, length: ArrayLike) -> Array:
@@ -65,7 +65,7 @@ def spectral_density_matern(dim: int, nu: ArrayLike, w: ArrayLike, alpha: ArrayL
     squares, log_lengths = _scaled(dim, w, length)
     half = 0.5 * dim
     log_constant = dim * log(2.0) + half * log(pi) + gammaln(nu + half) - gammaln(nu) + nu * jnp.log(2.0 * nu)
-    return alpha * jnp.exp(log_constant + log_lengths - (nu + half) * jnp.log(2.0 * nu + squares))
+    return jnp.asarray(alpha) * jnp.exp(log_constant + log_lengths - (nu + half) * jnp.log(2.0 * nu + squares))
 
 
 def spectral_density_rational_quadratic(
@@ -92,7 +92,7 @@ def spectral_density_rational_quadratic(
     order = s - 0.5 * dim
     log_constant = 0.5 * dim * log(2.0 * pi) + log_lengths + log(2.0) + s * jnp.log(s) - gammaln(s)
     log_integral = 0.5 * order * jnp.log(b / s) + log_bessel_k(order, 2.0 * jnp.sqrt(s * b))
-    return alpha * jnp.exp(log_constant + log_integral)
+    return jnp.asarray(alpha) * jnp.exp(log_constant + log_integral)
 
 
 def modified_bessel_first_kind(v: ArrayLike, z: ArrayLike) -> Array:

@@ -12,20 +12,6 @@ from numpyro._typing import Array, Key, PyTree
 from numpyro.infer.foreign_kernel import ForeignKernel
 from numpyro.infer.initialization import init_to_uniform
 
-__all__ = [
-    "HamiltonianMonteCarlo",
-    "MetropolisAdjustedLangevinAlgorithm",
-    "NoUTurnSampler",
-    "RandomWalkMetropolis",
-    "ReplicaExchangeMC",
-    "SliceSampler",
-    "TFPKernel",
-    "TFPKernelState",
-    "UncalibratedHamiltonianMonteCarlo",
-    "UncalibratedLangevin",
-    "UncalibratedRandomWalk",
-]
-
 
 class TFPKernelState(NamedTuple):
     """The state of a chain.
@@ -101,7 +87,7 @@ class TFPKernel(ForeignKernel):
 
 
 def _restore(kernel_class: type, attributes: dict[str, Any]) -> TFPKernel:
-    cls = TFPKernel[kernel_class]  # type: ignore[valid-type]
+    cls = TFPKernel.__class_getitem__(kernel_class)
     kernel = cls.__new__(cls)
     kernel.__dict__.update(attributes)
     return kernel
