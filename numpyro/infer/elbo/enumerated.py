@@ -139,7 +139,8 @@ def _run_both(
 ) -> tuple[Trace, Trace]:
     with Detached(), trace() as guide_trace, enum(first_available_dim=first), substitute(data=params):
         guide(*args, **kwargs)
-    with Detached(guide_trace), trace() as model_trace, enum(first_available_dim=first) as dims, substitute(data=params):
+    detached = Detached(guide_trace)
+    with detached, trace() as model_trace, enum(first_available_dim=first) as dims, substitute(data=params):
         dims.adopt(enumerated_sites(guide_trace))
         replay(model, trace=guide_trace)(*args, **kwargs)
     return model_trace, guide_trace
