@@ -88,9 +88,4 @@ def _within(handler: estimate_likelihood, model: Callable) -> Callable:
     return run
 
 
-def block_sizes(plate_sizes: PlateSizes, num_blocks: int) -> dict[str, int]:
-    """How many indices of each plate a block has."""
-    return {name: -(-subsample // num_blocks) for name, (_, subsample) in plate_sizes.items()}
-
-
 estimate_likelihood.__module__ = "numpyro.infer.hmc_gibbs"

@@ -22,6 +22,7 @@ The last term corrects the bias of :math:`e^{\\hat\\ell}`: exactly, were the est
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
@@ -76,54 +77,58 @@ def taylor_proxy(reference_params: Mapping[str, Any], degree: int = 2) -> Callab
     if degree not in (1, 2):
         raise UsageError(f"taylor_proxy: `degree` must be 1 or 2, got {degree!r}.")
 
-    def construct_proxy_fn(
-        prototype_trace: Mapping[str, Any],
-        subsample_plate_sizes: PlateSizes,
-        model: Callable,
-        model_args: tuple,
-        model_kwargs: Mapping[str, Any] | None,
-        num_blocks: int = 1,
-    ) -> tuple[ProxyFn, Callable, Callable]:
-        kwargs = dict(model_kwargs or {})
-        reference, layout = _reference(model, model_args, kwargs, reference_params)
+    return partial(_construct_proxy, dict(reference_params), degree)
 
-        def rows(flat: Array, indices: Mapping[str, Array]) -> Rows:
-            return rows_at(model, model_args, kwargs, {**layout.unravel(flat), **indices})
 
-        everything = {name: jnp.arange(size) for name, (size, _) in subsample_plate_sizes.items()}
+def _construct_proxy(
+    reference_params: Mapping[str, Any],
+    degree: int,
+    prototype_trace: Mapping[str, Any],
+    subsample_plate_sizes: PlateSizes,
+    model: Callable,
+    model_args: tuple,
+    model_kwargs: Mapping[str, Any] | None,
+    num_blocks: int = 1,
+) -> tuple[ProxyFn, Callable, Callable]:
+    """The proxy with the functions that make and change its state, see :func:`taylor_proxy`."""
+    kwargs = dict(model_kwargs or {})
+    reference, layout = _reference(model, model_args, kwargs, reference_params)
 
-        def sums(flat: Array) -> Rows:
-            return {name: jnp.sum(row) for name, row in rows(flat, everything).items()}
+    def rows(flat: Array, indices: Mapping[str, Array]) -> Rows:
+        return rows_at(model, model_args, kwargs, {**layout.unravel(flat), **indices})
 
-        with_gradient = jax.jit(lambda flat: (sums(flat), jax.jacrev(sums)(flat)))
-        total, total_grad = with_gradient(reference)
-        total_hessian = jax.jit(jax.hessian(sums))(reference) if degree == 2 else {}
+    everything = {name: jnp.arange(size) for name, (size, _) in subsample_plate_sizes.items()}
 
-        def gibbs_init(rng_key: Key, gibbs_sites: Indices) -> TaylorOneProxyState | TaylorTwoProxyState:
-            values, grads = rows(reference, gibbs_sites), jax.jacfwd(rows)(reference, gibbs_sites)
-            if degree == 1:
-                return TaylorOneProxyState(values, grads)
-            return TaylorTwoProxyState(values, grads, jax.jacfwd(jax.jacfwd(rows))(reference, gibbs_sites))
+    def sums(flat: Array) -> Rows:
+        return {name: jnp.sum(row) for name, row in rows(flat, everything).items()}
 
-        def gibbs_update(rng_key: Key, gibbs_sites: Indices, gibbs_state: Any) -> tuple[Indices, Any]:
-            indices, _ = block_update(subsample_plate_sizes, num_blocks, rng_key, gibbs_sites, gibbs_state)
-            return indices, gibbs_init(rng_key, indices)
+    with_gradient = jax.jit(lambda flat: (sums(flat), jax.jacrev(sums)(flat)))
+    total, total_grad = with_gradient(reference)
+    total_hessian = jax.jit(jax.hessian(sums))(reference) if degree == 2 else {}
 
-        def proxy_fn(params: Mapping[str, Any], gibbs_state: Any) -> tuple[Rows, Rows]:
-            shift = layout.ravel({name: params[name] for name in layout.names or ()}) - reference
-            sums, subsample = {}, {}
-            for name, values in gibbs_state.ref_subsample_log_liks.items():
-                sums[name] = total[name] + total_grad[name] @ shift
-                subsample[name] = values + gibbs_state.ref_subsample_log_lik_grads[name] @ shift
-                if degree == 2:
-                    hessians = gibbs_state.ref_subsample_log_lik_hessians[name]
-                    sums[name] = sums[name] + 0.5 * shift @ total_hessian[name] @ shift
-                    subsample[name] = subsample[name] + 0.5 * (hessians @ shift) @ shift
-            return sums, subsample
+    def gibbs_init(rng_key: Key, gibbs_sites: Indices) -> TaylorOneProxyState | TaylorTwoProxyState:
+        values, grads = rows(reference, gibbs_sites), jax.jacfwd(rows)(reference, gibbs_sites)
+        if degree == 1:
+            return TaylorOneProxyState(values, grads)
+        return TaylorTwoProxyState(values, grads, jax.jacfwd(jax.jacfwd(rows))(reference, gibbs_sites))
 
-        return proxy_fn, gibbs_init, gibbs_update
+    def gibbs_update(rng_key: Key, gibbs_sites: Indices, gibbs_state: Any) -> tuple[Indices, Any]:
+        indices, _ = block_update(subsample_plate_sizes, num_blocks, rng_key, gibbs_sites, gibbs_state)
+        return indices, gibbs_init(rng_key, indices)
 
-    return construct_proxy_fn
+    def proxy_fn(params: Mapping[str, Any], gibbs_state: Any) -> tuple[Rows, Rows]:
+        shift = layout.ravel({name: params[name] for name in layout.names or ()}) - reference
+        sums, subsample = {}, {}
+        for name, values in gibbs_state.ref_subsample_log_liks.items():
+            sums[name] = total[name] + total_grad[name] @ shift
+            subsample[name] = values + gibbs_state.ref_subsample_log_lik_grads[name] @ shift
+            if degree == 2:
+                hessians = gibbs_state.ref_subsample_log_lik_hessians[name]
+                sums[name] = sums[name] + 0.5 * shift @ total_hessian[name] @ shift
+                subsample[name] = subsample[name] + 0.5 * (hessians @ shift) @ shift
+        return sums, subsample
+
+    return proxy_fn, gibbs_init, gibbs_update
 
 
 def _reference(
