@@ -58,7 +58,7 @@ class HMCECS(SamplerKernel):
         proposals are accepted.
     :param proxy: what :meth:`taylor_proxy` returns.
     :raises ValueError: for an inner kernel of another kind and, when a chain starts, for a model without plates that
-        draw subsamples, with latent sites in them, or with discrete latent sites.
+        draw subsamples, with latent sites in them, or with discrete latent sites that cannot be summed out.
 
     **Reference:** K.-D. Dang, M. Quiroz, R. Kohn, M.-N. Tran, M. Villani, *Hamiltonian Monte Carlo with energy
     conserving subsampling* (2019).
