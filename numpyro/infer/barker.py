@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from numpyro._typing import Array, Key, PyTree
+from numpyro.infer.chain_axis import update_where
 from numpyro.infer.density_kernel import DensityKernel, Evaluate, Point, running_mean
 from numpyro.infer.hmc.integrator import PhasePoint
 from numpyro.infer.hmc.metric import DenseMetric, DiagonalMetric
@@ -102,10 +103,9 @@ class BarkerAlgorithm:
         target = jnp.asarray(tuning.target_accept_prob, adapt.step_size.dtype)
         zero = jnp.zeros_like(potential)
         transition = Transition(z, potential, grad_z, potential, jnp.int32(1), accept_prob, zero > 0)
-        adapt = jax.lax.cond(
+        adapt = update_where(
             state.i < num_warmup,
             lambda adapt: self.warmup.update(lambda flat: evaluate(flat)[1:], adapt, state.i, transition, target),
-            lambda adapt: adapt,
             adapt,
         )
         mean = running_mean(state.mean_accept_prob, accept_prob, state.i, num_warmup)

@@ -16,17 +16,19 @@ import numpyro
 import numpyro.distributions as dist
 from numpyro.diagnostics import effective_sample_size
 from numpyro.infer import AIES, ESS, MCMC, SA, BarkerMH
+from numpyro.infer.mclmc import MCLMC
 from numpyro.infer.mcmc import MCMCKernel
 
 KERNELS = {
     "BarkerMH": lambda *args, **kwargs: BarkerMH(*args, **kwargs),
     "BarkerMH, dense": lambda *args, **kwargs: BarkerMH(*args, dense_mass=True, **kwargs),
+    "MCLMC": lambda *args, **kwargs: MCLMC(*args, **kwargs),
     "SA": lambda *args, **kwargs: SA(*args, **kwargs),
     "SA, diagonal": lambda *args, **kwargs: SA(*args, dense_mass=False, **kwargs),
     "AIES": lambda *args, **kwargs: AIES(*args, **kwargs),
     "ESS": lambda *args, **kwargs: ESS(*args, **kwargs),
 }
-BY_CHAIN = ["BarkerMH", "SA"]
+BY_CHAIN = ["BarkerMH", "MCLMC", "SA"]
 ENSEMBLES = ["AIES", "ESS"]
 
 X = np.linspace(-1, 1, 12).astype(np.float32)
@@ -100,7 +102,7 @@ def test_chain_methods_agree(name):
     np.testing.assert_allclose(draws[0], draws[2], rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["BarkerMH", "SA", "AIES", "ESS"])
+@pytest.mark.parametrize("name", ["BarkerMH", "MCLMC", "SA", "AIES", "ESS"])
 def test_thinned_draws_are_some_of_all(name):
     fields = ("inner_state.i",) if name in ENSEMBLES else ("i", "potential_energy")
     every = mcmc_of(name, model, num_warmup=10, num_samples=12)
@@ -113,7 +115,7 @@ def test_thinned_draws_are_some_of_all(name):
     np.testing.assert_array_equal(counts[0], [13, 16, 19, 22])
 
 
-@pytest.mark.parametrize("name", ["BarkerMH", "SA", "AIES", "ESS"])
+@pytest.mark.parametrize("name", ["BarkerMH", "MCLMC", "SA", "AIES", "ESS"])
 def test_runs_go_on_bit_for_bit(name, tmp_path):
     pytest.importorskip("zarr")
     whole = mcmc_of(name, model, num_warmup=20, num_samples=40)
@@ -125,7 +127,7 @@ def test_runs_go_on_bit_for_bit(name, tmp_path):
         np.testing.assert_array_equal(draws, rest.get_samples()[site])
 
 
-@pytest.mark.parametrize("name", ["BarkerMH", "SA", "AIES", "ESS"])
+@pytest.mark.parametrize("name", ["BarkerMH", "MCLMC", "SA", "AIES", "ESS"])
 def test_kernels_and_states_are_pickled(name):
     mcmc = mcmc_of(name, model, num_warmup=10, num_samples=10)
     mcmc.run(jax.random.PRNGKey(4), X, Y)
@@ -143,7 +145,7 @@ def test_kernels_and_states_are_pickled(name):
     assert kernel.get_diagnostics_str(state)
 
 
-@pytest.mark.parametrize("name", ["BarkerMH", "SA", "AIES", "ESS"])
+@pytest.mark.parametrize("name", ["BarkerMH", "MCLMC", "SA", "AIES", "ESS"])
 def test_a_potential_takes_any_pytree(name):
     def potential(z):
         return 0.5 * jnp.sum((z[0] - 1.0) ** 2) + 0.5 * z[1]["x"] ** 2
@@ -165,7 +167,7 @@ def test_a_potential_takes_any_pytree(name):
         mcmc.run(jax.random.key(6))
 
 
-@pytest.mark.parametrize("name", ["BarkerMH", "SA", "AIES", "ESS"])
+@pytest.mark.parametrize("name", ["BarkerMH", "MCLMC", "SA", "AIES", "ESS"])
 class TestBadInput:
     def test_model_or_potential(self, name):
         for args, kwargs in (((), {}), ((model,), {"potential_fn": lambda z: z})):
@@ -177,7 +179,7 @@ class TestBadInput:
     def test_models_that_it_cannot_sample(self, name):
         def with_discrete():
             numpyro.sample("c", dist.Poisson(0.3))
-            numpyro.sample("x", dist.Normal())
+            numpyro.sample("x", dist.Normal().expand([2]).to_event(1))
 
         def with_subsample():
             x = numpyro.sample("x", dist.Normal())
@@ -236,7 +238,7 @@ def test_kernels_are_kernels_and_no_more_than_that(name):
     assert kernel.get_constrain_fn((X, Y))({"intercept": 0.0, "coefs": jnp.zeros(2)}).keys() == {"intercept", "coefs"}
 
 
-@pytest.mark.parametrize("name", ["BarkerMH", "SA", "AIES", "ESS"])
+@pytest.mark.parametrize("name", ["BarkerMH", "MCLMC", "SA", "AIES", "ESS"])
 def test_refresh_takes_the_density_of_new_data(name):
     kernel = KERNELS[name](model)
     keys = jax.random.split(jax.random.key(0), 6)

@@ -1,0 +1,77 @@
+"""MCLMC leaves its target as it is, and its leapfrog is reversible and of the right Jacobian; keys are fixed."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.stats
+
+from numpyro.infer.mclmc import MCLMC, turn
+
+ERROR_RATE = 1e-5
+COUNT = 8000
+
+
+def to_normal(z):
+    return jnp.stack([z[0], z[1] - z[0] ** 2, z[2] / 0.3])
+
+
+def test_exact_draws_stay_exact_and_time_has_no_direction():
+    start = np.random.default_rng(0).normal(size=(COUNT, 3)).astype(np.float32)
+    z = np.stack([start[:, 0], start[:, 1] + start[:, 0] ** 2, 0.3 * start[:, 2]], -1)
+    kernel = MCLMC(
+        potential_fn=lambda z: 0.5 * jnp.sum(to_normal(z) ** 2),
+        step_size=0.9,
+        trajectory_length=2.0,
+        adapt_step_size=False,
+        adapt_mass_matrix=False,
+    )
+
+    @jax.jit
+    def run(z, keys):
+        state = kernel.init(keys, 0, init_params=z)
+        scale = jnp.tile(jnp.array([1.0, 1.3, 0.4], jnp.float32), (COUNT, 1))
+        state = state._replace(adapt_state=state.adapt_state._replace(mass_matrix_sqrt_inv=scale))
+        return jax.lax.scan(lambda state, _: (jax.vmap(kernel.sample)(state),) * 2, state, length=3)[1]
+
+    states = run(z, jax.random.split(jax.random.key(7), COUNT))
+    after = np.asarray(jax.vmap(jax.vmap(to_normal))(states.z))
+    assert 0.3 < np.mean(states.accept_prob) < 0.95
+    for u in (after[0], after[-1]):
+        for value in (*u.T, (u[:, 0] + u[:, 1]) / np.sqrt(2), (u[:, 1] + u[:, 2]) / np.sqrt(2)):
+            assert scipy.stats.kstest(value, "norm").pvalue > ERROR_RATE
+        assert scipy.stats.kstest(np.sum(u**2, 1), "chi2", (3,)).pvalue > ERROR_RATE
+    for f, g in [(np.tanh, np.abs), (np.square, np.tanh)]:
+        for i, j in [(0, 0), (0, 1), (1, 2)]:
+            difference = f(start[:, i]) * g(after[0, :, j]) - g(start[:, j]) * f(after[0, :, i])
+            assert scipy.stats.ttest_1samp(difference, 0).pvalue > ERROR_RATE
+
+
+@pytest.mark.parametrize("size", [1e-3, 0.7, 300.0])
+def test_turning_is_reversible_and_gains_its_log_jacobian(x64, size):
+    """On the sphere of directions the map's Jacobian is exp of minus the kinetic energy gained."""
+    rng = np.random.default_rng(1)
+    u, grad = rng.normal(size=4), size * rng.normal(size=4)
+    u /= np.linalg.norm(u)
+    turned, gained = turn(jnp.asarray(u), jnp.asarray(grad), 0.3)
+    assert abs(np.linalg.norm(turned) - 1) < 1e-12
+    back, lost = turn(-turned, jnp.asarray(grad), 0.3)
+    if size < 100:  # far along, all directions come to lie on one another
+        np.testing.assert_allclose(-back, u, atol=1e-6)
+        np.testing.assert_allclose(gained + lost, 0.0, atol=1e-6)
+        tangent = np.linalg.svd(u[None])[2][1:]
+        jacobian = jax.jacobian(lambda v: turn(v / jnp.linalg.norm(v), jnp.asarray(grad), 0.3)[0])(jnp.asarray(u))
+        onto = np.linalg.svd(np.asarray(turned)[None])[2][1:]
+        _, log_det = np.linalg.slogdet(onto @ np.asarray(jacobian) @ tangent.T)
+        np.testing.assert_allclose(log_det, -gained, atol=1e-8)
+    assert np.isfinite(gained)
+
+
+def test_one_dimension_is_refused():
+    with pytest.raises(ValueError, match="use NUTS"):
+        MCLMC(potential_fn=lambda z: z**2).init(jax.random.key(0), 0, jnp.array(1.0))
+    for setting in ({"step_size": 0.0}, {"trajectory_length": -1.0}, {"target_accept_prob": 1.0}):
+        with pytest.raises(ValueError, match=next(iter(setting))):
+            MCLMC(potential_fn=lambda z: z, **setting)
