@@ -11,6 +11,7 @@ import numpy as np
 from numpyro._typing import Array
 from numpyro.distributions._shapes import scale_and_mask
 from numpyro.enumeration.handler import ENUMERATED
+from numpyro.enumeration.loop import CHAIN, PIECES, Chain
 from numpyro.ops.sum_product import Factor, NamedArray, Plate, Problem, Variable
 
 Trace = Mapping[str, Mapping[str, Any]]
@@ -41,7 +42,9 @@ def marginal_problem(
     :param kept: plates that stay in the result.
     :param fixed: enumerated variables of another trace that stay in the result.
     """
-    sites = {name: site for name, site in model_trace.items() if site["type"] == "sample"}
+    sites = {
+        name: site for name, site in model_trace.items() if site["type"] == "sample" and PIECES not in site["infer"]
+    }
     plates = plates_of(model_trace)
     factors = [
         site_factor(site, unscaled_log_prob(site, (extra_terms or {}).get(name)), plates)
@@ -57,7 +60,15 @@ def enumerated_variables(model_trace: Trace) -> dict[str, Variable]:
         site = model_trace[name]
         size = jnp.shape(site["value"])[dim - site["fn"].event_dim]
         variables[name] = Variable(size, frozenset(frame.name for frame in site["cond_indep_stack"]))
+    for chain in chains_of(model_trace):
+        variables |= chain.variables
     return variables
+
+
+def chains_of(model_trace: Trace) -> list[Chain]:
+    """The loops of a trace that have enumerated sites."""
+    pieces = [site["infer"].get(CHAIN) for site in model_trace.values() if site["type"] == "sample"]
+    return list({piece.chain.time: piece.chain for piece in pieces if piece is not None}.values())
 
 
 def unscaled_log_prob(site: Mapping[str, Any], extra_term: Array | None = None) -> Array:
@@ -77,12 +88,17 @@ def site_factor(site: Mapping[str, Any], log_prob: Array, plates: Mapping[str, P
     names.update((frame.dim, frame.name) for frame in site["cond_indep_stack"])
     shape = jnp.shape(log_prob)
     dims = range(-len(shape), 0)
+    piece = site["infer"].get(CHAIN)
+    if piece is not None and piece.is_timed:
+        names[-1 - piece.rank] = piece.chain.time
     rest = tuple(axis for axis, dim in enumerate(dims) if shape[axis] != 1 and dim not in names)
     if rest:
         log_prob = jnp.sum(log_prob, rest, keepdims=True)
     shown = [(axis, names[dim]) for axis, dim in enumerate(dims) if jnp.shape(log_prob)[axis] != 1]
     array = jnp.reshape(log_prob, [jnp.shape(log_prob)[axis] for axis, _ in shown])
     inside = frozenset(frame.name for frame in site["cond_indep_stack"])
+    if piece is not None and piece.is_timed:
+        inside |= {piece.chain.time}
     return Factor(NamedArray(array, tuple(name for _, name in shown)), inside, (site["name"],))
 
 
@@ -94,6 +110,7 @@ def plates_of(model_trace: Trace) -> dict[str, Plate]:
             declared = model_trace.get(frame.name)
             full = declared["args"][0] if declared is not None and declared["type"] == "plate" else frame.size
             plates[frame.name] = Plate(frame.size, full / frame.size)
+    plates.update((chain.time, chain.plate) for chain in chains_of(model_trace))
     return plates
 
 

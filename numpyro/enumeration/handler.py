@@ -49,11 +49,15 @@ class enum(Messenger):
         self.first_available_dim = first_available_dim
         super().__init__(fn)
 
+    # The handler that stands for this one in the body of a loop whose steps are enumerated.
+    _in_loop: Messenger | None = None
+
     def __enter__(self) -> Any:
         self._last_owners: dict[int, str] = {}
         self._outside: dict[int, str] = {}
         self._shapes: dict[str, tuple[int, ...]] = {}
         self._adopted: dict[str, int] = {}
+        self._dims: dict[str, int] = {}
         return super().__enter__()
 
     def adopt(self, dims: Mapping[str, int]) -> None:
@@ -66,8 +70,8 @@ class enum(Messenger):
     def process_message(self, msg: Any) -> None:
         if self._has_inner():
             return
-        if msg["type"] == "control_flow":
-            msg["kwargs"]["enumerated"] = self
+        if self.enters_body(msg):
+            return
         if msg["type"] == "plate":
             taken = {frame.dim for frame in msg["cond_indep_stack"]}
             free = next(-1 - depth for depth in range(len(taken) + 1) if -1 - depth not in taken)
@@ -95,13 +99,10 @@ class enum(Messenger):
         name, fn = msg["name"], msg["fn"]
         support = _support(name, fn)
         _check_batch(msg, self.first_available_dim)
-        taken = self._visible()
-        batch_shape = fn.batch_shape
-        dim = min([self.first_available_dim + 1, *self._adopted.values()]) - 1
-        # A dimension that the distribution itself has is of a variable that it depends on, whatever the contexts say.
-        while dim in taken or (-dim <= len(batch_shape) and batch_shape[dim] != 1):
-            dim -= 1
-        self._own(dim, name)
+        dim = self._dims.get(name)
+        if dim is None:  # both branches of a cond have the same sites
+            dim = self._dims[name] = self._new_dim(msg)
+            self._own(dim, name)
         msg["infer"][ENUMERATED] = dim
         own_batch = support.shape[1 : support.ndim - fn.event_dim]
         room = -1 - self.first_available_dim
@@ -115,8 +116,17 @@ class enum(Messenger):
         self._shapes[name] = shape
         return jnp.reshape(support, shape)
 
+    def _new_dim(self, msg: Any) -> int:
+        """A dimension for a site to be enumerated."""
+        batch_shape, taken = msg["fn"].batch_shape, self._visible()
+        dim = min([self.first_available_dim + 1, *self._adopted.values()]) - 1
+        # A dimension that the distribution itself has is of a variable that it depends on, whatever the contexts say.
+        while dim in taken or (-dim <= len(batch_shape) and batch_shape[dim] != 1):
+            dim -= 1
+        return dim
+
     def postprocess_message(self, msg: Any) -> None:
-        if msg["type"] != "sample" or self._has_inner():
+        if msg["type"] != "sample" or msg.get("_control_flow_done") or self._has_inner():
             return
         given = self._shapes.get(msg["name"])
         if given is not None and jnp.shape(msg["value"]) != given:
@@ -134,7 +144,7 @@ class enum(Messenger):
                 names[dim] = owners[dim]
         own = msg["infer"].get(ENUMERATED)
         if own is not None:
-            names[own] = msg["name"]
+            names[own] = self._variable(msg["name"])
         msg["infer"]["dim_to_name"] = names
         msg["infer"]["name_to_dim"] = {name: dim for dim, name in names.items()}
 
@@ -144,6 +154,13 @@ class enum(Messenger):
             if isinstance(handler, enum):
                 return handler is not self
         return False
+
+    def _variable(self, name: str) -> str:
+        """The name of the variable that an enumerated site is."""
+        return name
+
+    def in_body(self, step: Any) -> Messenger:
+        return self if self._in_loop is None else self._in_loop
 
     def _own(self, dim: int, name: str) -> None:
         """From here on, a dimension is of the named variable."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 
 from numpyro._typing import Array, Key
-from numpyro.enumeration.factors import Trace, enumerated_sites
+from numpyro.enumeration.factors import Trace, chains_of, enumerated_sites
+from numpyro.enumeration.loop import CHAIN, Chain
 from numpyro.ops.sum_product import Problem, choose_best, choose_draw, decode, eliminate, log_sum_exp, maximum
 
 
@@ -20,9 +22,35 @@ def conditional_values(model_trace: Trace, problem: Problem, rng_key: Key | None
     """
     solution = eliminate(problem, maximum if rng_key is None else log_sum_exp)
     positions = decode(problem, solution, choose_best if rng_key is None else choose_draw, rng_key)
-    return {
+    values = {
         name: _value(model_trace[name], dim, positions[name]) for name, dim in enumerated_sites(model_trace).items()
     }
+    for chain in chains_of(model_trace):
+        for name, pieces in chain.sites.items():
+            values[name] = _values_over_time(model_trace, chain, pieces, positions, problem)
+    return values
+
+
+def _values_over_time(
+    model_trace: Trace, chain: Chain, pieces: tuple[str, ...], positions: dict[str, Array], problem: Problem
+) -> Array:
+    """The values of a site in a loop at all steps."""
+    values = []
+    for variable in pieces:
+        is_timed = chain.time in chain.variables[variable].plates
+        site = model_trace[f"{variable}@all" if is_timed else variable]
+        dim = site["infer"][CHAIN].dim
+        found = positions[variable]
+        if not is_timed:
+            values.append(_value(site, dim, found)[None])
+            continue
+        support = site["value"]
+        if jnp.ndim(support) > -dim + len(site["fn"].event_shape):  # the same at all steps
+            site = {**site, "value": support[0]}
+        axis = sorted(problem.variables[variable].plates).index(chain.time)
+        values.append(jax.vmap(lambda at, site=site, dim=dim: _value(site, dim, at))(jnp.moveaxis(found, axis, 0)))
+    joined = jnp.concatenate(values)
+    return jnp.flip(joined, 0) if chain.is_reversed else joined
 
 
 def _value(site: Any, dim: int, positions: Array) -> Array:

@@ -9,8 +9,11 @@ from typing import Any
 import jax
 import numpy as np
 
+from numpyro._errors import UsageError
 from numpyro._typing import Key, Shape
 from numpyro.contrib.control_flow.step import Step
+from numpyro.enumeration import enum
+from numpyro.enumeration.loop import CHAIN
 from numpyro.handlers import condition, replay, substitute
 from numpyro.primitives import Messenger, apply_stack, get_mask, plate
 from numpyro.primitives.stack import _PYRO_STACK
@@ -43,6 +46,11 @@ class Surroundings:
                     if isinstance(known, jax.Array | np.ndarray) and known.ndim > 0 and known.shape[0] == length:
                         arrays[id(leaf)] = known
         return list(arrays), list(arrays.values())
+
+    @property
+    def first_enumerated(self) -> int | None:
+        """The first dimension that enumerated sites take, where there is a handler of enumeration around."""
+        return next((h.first_available_dim for h in reversed(self.handlers) if isinstance(h, enum)), None)
 
     @property
     def plate_shape(self) -> Shape:
@@ -193,7 +201,16 @@ def emit(sites: Sequence[Site]) -> None:
     """Send finished sites to the handlers that have not acted in the body."""
     if _PYRO_STACK.handlers:
         for site in sites:
-            apply_stack({**site, "_control_flow_done": True})
+            try:
+                apply_stack({**site, "_control_flow_done": True})
+            except ValueError as error:
+                if CHAIN not in site.get("infer", {}) or "broadcast" not in str(error):
+                    raise
+                raise UsageError(
+                    f"A mask or scale with an entry for each step stands around a scan whose site '{site['name']}' "
+                    f"belongs to a chain of enumerated sites: apply it inside the body, with the entries among xs. "
+                    f"({error})"
+                ) from error
 
 
 def with_keys(rng_key: Key | None, length: int) -> Any:

@@ -10,13 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from numpyro._errors import UsageError
 from numpyro._typing import ArrayLike, Key, PyTree
 from numpyro.contrib.control_flow.body import Declarations, Surroundings, Undeclared, emit, run_body, write_back
 from numpyro.contrib.control_flow.leaves import Site, inside_of
 from numpyro.contrib.control_flow.step import Step
-from numpyro.handlers import seed
-from numpyro.primitives import Messenger, apply_stack
+from numpyro.primitives import apply_stack
 from numpyro.primitives.stack import _PYRO_STACK
 
 Branch = Callable[[PyTree], PyTree]
@@ -79,31 +77,9 @@ def _cond(
     *,
     rng_key: Key | None,
     substitute_stack: Sequence[tuple[str, Any]],
-    enumerated: Any = None,
 ) -> tuple[PyTree, list[Site]]:
-    """What the message of a cond computes: the value, and the sites of the branch that was taken.
-
-    :param enumerated: the handler around that sums discrete sites out, if there is one.
-    """
-    surroundings = Surroundings(substitute_stack)
-    if enumerated is not None:
-        # Inside of the handlers that give keys, and outside of those that mark sites.
-        seeds = [place for place, handler in enumerate(surroundings.handlers) if isinstance(handler, seed)]
-        surroundings.handlers.insert(max(seeds, default=-1) + 1, _NotEnumerated())
-    return _run(pred, true_fun, false_fun, operand, rng_key, surroundings)
-
-
-class _NotEnumerated(Messenger):
-    """Refuses sites that are to be summed out."""
-
-    def process_message(self, msg: Site) -> None:
-        if self.enters_body(msg) or msg["type"] != "sample" or msg["is_observed"] or msg["value"] is not None:
-            return
-        if msg["infer"].get("enumerate") == "parallel":
-            raise UsageError(
-                f"The site '{msg['name']}' in the branches of cond is to be summed out, but a branch cannot be taken "
-                "for all of its values at once: declare the site before cond, or use jax.numpy.where instead."
-            )
+    """What the message of a cond computes: the value, and the sites of the branch that was taken."""
+    return _run(pred, true_fun, false_fun, operand, rng_key, Surroundings(substitute_stack))
 
 
 def _run(

@@ -81,8 +81,12 @@ class Leaves:
                 entries.append((key, fixed, flags, structure))
             self._entries.append(entries)
 
-    def stacked(self, arrays: Sequence[Array], length: int) -> list[Site]:
-        """The sites of all steps, given the arrays with the loop as their leading axis."""
+    def stacked(self, arrays: Sequence[Array], length: int, *, spread: bool = True) -> list[Site]:
+        """The sites of all steps, given the arrays with the loop as their leading axis.
+
+        :param spread: whether distributions and values that are the same at all steps get that axis, too; where not, a
+            distribution that has it is marked with ``"_is_timed"``.
+        """
         computed = iter(arrays)
         sites = []
         for entries in self._entries:
@@ -90,15 +94,19 @@ class Leaves:
             scale_is_computed = any(any(flags) for key, _, flags, _ in entries if key == "scale")
             site = {}
             for key, fixed, flags, structure in entries:
-                along = key in _ALONG_STEPS.get(kind, ())
+                along = key in _ALONG_STEPS.get(kind, ()) and (spread or any(flags))
                 leaves = [
                     next(computed) if inside else (_spread(leaf, length) if along else leaf)
                     for leaf, inside in zip(fixed, flags, strict=True)
                 ]
                 site[key] = jax.tree.unflatten(structure, leaves)
+            fn_is_timed = spread or any(any(flags) for key, _, flags, _ in entries if key == "fn")
             if kind == "sample":
                 batch_ndim = 1 + len(site["fn"].batch_shape)
-                site["fn"] = with_leading_shape(site["fn"], (length,), 0)
+                if fn_is_timed:
+                    site["fn"] = with_leading_shape(site["fn"], (length,), 0)
+                if not spread:
+                    site["_is_timed"] = fn_is_timed
                 if scale_is_computed:
                     site["scale"] = _with_rank(site["scale"], batch_ndim)
             elif kind == "plate":

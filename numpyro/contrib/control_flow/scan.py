@@ -22,8 +22,10 @@ from numpyro.contrib.control_flow.body import (
     with_keys,
     write_back,
 )
+from numpyro.contrib.control_flow.enumerated import EnumeratedLoop
 from numpyro.contrib.control_flow.leaves import Leaves, inside_of
 from numpyro.contrib.control_flow.step import Step
+from numpyro.enumeration import enum
 from numpyro.primitives import apply_stack
 from numpyro.primitives.stack import _PYRO_STACK
 
@@ -113,7 +115,7 @@ def _scan(
     history: int,
 ) -> tuple[PyTree, tuple[list[Any], PyTree]]:
     """What the message of a scan computes: the last carry, the sites of all steps, and the stacked outputs."""
-    carry, sites, ys = _run(f, init, xs, length, reverse, rng_key, substitute_stack)
+    carry, sites, ys = _run(f, init, xs, length, reverse, rng_key, substitute_stack, history)
     return carry, (sites, ys)
 
 
@@ -125,13 +127,23 @@ def _run(
     reverse: bool,
     rng_key: Key | None,
     substitute_stack: Sequence[tuple[str, Any]],
+    history: int = 1,
 ) -> tuple[PyTree, list[Any], PyTree]:
     loop = Loop(f, length, Surroundings(substitute_stack), rng_key)
-    try:
+    handler = next((h for h in reversed(loop.surroundings.handlers) if isinstance(h, enum)), None)
+
+    def run() -> tuple[PyTree, list[Any], PyTree]:
+        if handler is not None and length > 0:
+            found = EnumeratedLoop(loop, handler, history, reverse).run(init, xs)
+            if found is not None:
+                return found
         return loop.run(init, xs, reverse)
+
+    try:
+        return run()
     except Undeclared:
         loop.declare(init, xs)
-        return loop.run(init, xs, reverse)
+        return run()
 
 
 class Loop:
@@ -196,7 +208,8 @@ class Loop:
         :return: the carry, the output, the sites of the step, and the mutables after it.
         """
         index, rng_key, slices = where
-        step = Step(index, self.length, rng_key, dict(zip(self.ids, slices)), self.surroundings.plate_shape)
+        surroundings, slices = self.surroundings, dict(zip(self.ids, slices))
+        step = Step(index, self.length, rng_key, slices, surroundings.plate_shape, surroundings.first_enumerated)
         result, sites = run_body(
             lambda: self.f(carry, x),
             step,

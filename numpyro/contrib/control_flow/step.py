@@ -23,6 +23,7 @@ class Step:
     ``rng_key`` is the key of what the body draws. ``slices`` holds, by the ``id`` of arrays that have the loop as
     their leading axis, their parts at this step, cut by ``lax.scan`` itself (an index into the whole would make the
     gradient of each step as large as all of them). ``plate_shape`` is the batch shape of the plates around the loop.
+    ``first_enumerated`` is the first dimension, of those to the left of all plates, that enumerated sites take.
     """
 
     index: Any = None
@@ -30,6 +31,7 @@ class Step:
     rng_key: Key | None = None
     slices: dict[int, Array] = field(default_factory=dict)
     plate_shape: Shape = ()
+    first_enumerated: int | None = None
 
     def value_of(self, msg: Any, value: Any, steps: tuple[Step, ...]) -> Any:
         """The value of a site at this step, given one for the step or one for all steps.
@@ -45,6 +47,8 @@ class Step:
         if kind == "sample":
             fn, sample_shape = msg["fn"], msg["kwargs"].get("sample_shape", ())
             batch_ndim = max(len(sample_shape) + len(fn.batch_shape), len(self.plate_shape))
+            if self.first_enumerated is not None:
+                batch_ndim = self._without_enumerated(fn, np.ndim(value) - len(steps))
             sliced, known = _slice(value, batch_ndim + fn.event_dim, steps, name)
             return sliced if known is None else self._complete(msg, sliced, known)
         if kind == "plate":
@@ -62,6 +66,13 @@ class Step:
             sliced, known = _slice(leaf, np.ndim(old_leaf), steps, name)
             results.append(sliced if known is None else jnp.where(known, sliced, old_leaf))
         return jax.tree.unflatten(structure, results)
+
+    def _without_enumerated(self, fn: Any, ndim: int) -> int:
+        """The number of batch dimensions that a site has without enumeration, for a value of ``ndim`` dimensions."""
+        room = -1 - self.first_enumerated  # type: ignore[operator]
+        shape = tuple(fn.batch_shape)[-room:] if room else ()
+        least = next((len(shape) - i for i, size in enumerate(shape) if size != 1), 0)
+        return min(max(ndim - fn.event_dim, least, len(self.plate_shape)), max(len(shape), least))
 
     def slice(self, value: Any, ndim: int, steps: tuple[Step, ...], name: str) -> Any:
         """The part at this step of an array that has ``ndim`` dimensions and, perhaps, the axes of all loops."""

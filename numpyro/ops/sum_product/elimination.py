@@ -138,7 +138,7 @@ def _sum_component(
     reduce: Reduce,
 ) -> tuple[Factor, list[Sum | Passage]]:
     """Sum factors over the variables of their plates, and multiply over the plates that no variable is left in."""
-    names = {name for factor in factors for name in factor.log.names}
+    names = local.intersection(name for factor in factors for name in factor.log.names)
     times = {name: links for name in here if (links := problem.plates[name].links) and names.intersection(links.names)}
     steps: list[Sum | Passage] = []
     if not times:

@@ -1,0 +1,154 @@
+"""Enumerated sites in the steps of a loop."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from numpyro._errors import UsageError
+from numpyro._typing import Shape
+from numpyro.enumeration.handler import enum
+from numpyro.ops.sum_product import Plate, Variable
+
+CHAIN = "_chain"
+"""The key of ``site["infer"]`` that holds the :class:`Chain` of a site from the steps of a loop."""
+
+PIECES = "_in_pieces"
+"""The key of ``site["infer"]`` that marks a site whose factors are others: those of the pieces of its loop."""
+
+
+class Chain(NamedTuple):
+    """A loop over time with enumerated sites.
+
+    :param time: the name of the axis of the steps that were run together.
+    :param plate: these steps as a plate.
+    :param variables: all variables of the loop.
+    :param sites: for each enumerated site the names of its pieces, those of single steps first, in the order of time.
+    :param is_reversed: whether the last entry comes first.
+    """
+
+    time: str
+    plate: Plate
+    variables: dict[str, Variable]
+    sites: dict[str, tuple[str, ...]]
+    is_reversed: bool
+
+
+class Piece(NamedTuple):
+    """One or several steps of a loop: what marks the sites of them.
+
+    :param chain: the loop.
+    :param rank: the number of batch dimensions of the site at one step.
+    :param dim: the dimension of the values of an enumerated site.
+    :param is_timed: whether the piece is of the steps that were run together, whose axis may be in front.
+    """
+
+    chain: Chain
+    rank: int
+    dim: int | None
+    is_timed: bool
+
+
+class LoopDimensions:
+    """The dimensions of the variables of a loop: a block for those of the running step, one for each step back.
+
+    :param handler: the handler around the loop.
+    :param history: the number of steps back that are kept.
+
+    The variables of the step take ``start``, ``start - 1``, ...; those of ``lag`` steps back the same dimensions, moved
+    to the left by ``lag`` times their number.
+    """
+
+    def __init__(self, handler: enum, history: int) -> None:
+        self.outer = handler._visible()
+        self.first = handler.first_available_dim
+        self.start = min([self.first + 1, *self.outer, *handler._adopted.values()]) - 1
+        self.history = history
+        self.sizes: dict[str, int] = {}
+
+    def dim(self, name: str, lag: int = 0) -> int:
+        """The dimension of a variable of ``lag`` steps back."""
+        return self.start - lag * len(self.sizes) - list(self.sizes).index(name)
+
+    def find(self, shape: Shape, initial: Shape) -> int | None:
+        """The number of dimensions right of the loop's own, in a leaf of the carry; ``None`` if it has none.
+
+        How many of them belong to an event is not known: the fewest are taken for which every dimension that is not 1
+        is a plate's or a variable's.
+        """
+        if shape == initial:
+            return None
+        sizes = {self.dim(name, lag): size for name, size in self.sizes.items() for lag in range(self.history + 1)}
+        for event_ndim in range(len(initial) + 1):
+            batch = shape[: len(shape) - event_ndim]
+            enumerated = [(dim, batch[dim]) for dim in range(-len(batch), self.start + 1) if batch[dim] != 1]
+            outer = [dim for dim in range(max(-len(batch), self.start + 1), self.first + 1) if batch[dim] != 1]
+            if all(sizes.get(dim) == size for dim, size in enumerated) and all(dim in self.outer for dim in outer):
+                return event_ndim - self.start - 1 if enumerated else None
+        return None
+
+    def step_back(self, leaf: Any, initial: Any) -> Any:
+        """A leaf of the carry after a step as the next step sees it.
+
+        :raises ValueError: where it depends on variables that are too old.
+        """
+        shape = tuple(np.shape(leaf))
+        right = self.find(shape, tuple(np.shape(initial)))
+        if right is None or len(shape) <= right:
+            return leaf
+        own, rest = shape[: len(shape) - right], shape[len(shape) - right :]
+        room = self.history * len(self.sizes)
+        if any(size != 1 for size in own[: max(0, len(own) - room)]):
+            names = ", ".join(f"'{name}'" for name in self.sizes)
+            raise UsageError(
+                f"The carry of scan depends on values of the enumerated sites {names} more than history={self.history} "
+                "steps back: set history to how many steps back the body looks, or carry less."
+            )
+        own = own[max(0, len(own) - room) :]
+        return jnp.reshape(leaf, (*own, *(1,) * len(self.sizes), *rest))
+
+
+class in_steps(enum):
+    """Enumerates the sites of one step, or of all steps run together.
+
+    :param dims: the dimensions of the loop.
+    :param suffix: names the variables of the step: ``"@3"`` for those of step 3.
+    :param lags: the suffixes of the variables of the steps before, the newest first.
+    """
+
+    def __init__(self, dims: LoopDimensions, suffix: str, lags: tuple[str, ...]) -> None:
+        super().__init__(first_available_dim=dims.first)
+        self._loop, self._suffix, self._lags = dims, suffix, lags
+        self._shapes: dict[str, tuple[int, ...]] = {}
+        self._adopted: dict[str, int] = {}
+        self._dims: dict[str, int] = {}
+        self._last_owners = {}
+        self._outside = {}
+
+    def process_message(self, msg: Any) -> None:
+        if msg["type"] == "control_flow":
+            self.enters_body(msg)
+            return
+        super().process_message(msg)
+
+    def _has_inner(self) -> bool:
+        return False
+
+    def _variable(self, name: str) -> str:
+        return f"{name}{self._suffix}"
+
+    def _new_dim(self, msg: Any) -> int:
+        self._loop.sizes.setdefault(msg["name"], msg["fn"].enumerate_support(expand=False).shape[0])
+        return self._loop.dim(msg["name"])
+
+    def _own(self, dim: int, name: str) -> None:
+        pass
+
+    def _visible(self) -> dict[int, str]:
+        names = dict(self._loop.outer)
+        for name in self._loop.sizes:
+            for lag, suffix in enumerate((self._suffix, *self._lags)):
+                names[self._loop.dim(name, lag)] = f"{name}{suffix}"
+        return names
