@@ -10,7 +10,6 @@ import pytest
 import numpyro
 import numpyro.distributions as dist
 from numpyro import handlers
-from numpyro._errors import UsageError
 from numpyro.contrib.control_flow import cond, scan
 from numpyro.infer.reparam import LocScaleReparam
 from numpyro.infer.util import log_density, potential_energy
@@ -170,13 +169,15 @@ def test_wrong_arguments():
 
 
 def test_sites_to_be_summed_out():
-    """Beside a branch they are; within one they are refused."""
+    """Beside a branch, and within both."""
 
     def model(inside):
         k = numpyro.sample("k", dist.Bernoulli(0.25), infer={"enumerate": "parallel"})
         if inside:
             flip = lambda p: lambda _: numpyro.sample("z", dist.Bernoulli(p), infer={"enumerate": "parallel"})
-            return cond(True, flip(0.1), flip(0.9), 0.0)
+            z = cond(True, flip(0.1), flip(0.9), 0.0)
+            numpyro.sample("o", dist.Normal(z, 1.0), obs=1.0)
+            return
         x = cond(True, wide, narrow, 0.0)
         numpyro.sample("y", dist.Normal(jnp.where(k == 1, x, -x), 1.0), obs=1.0)
 
@@ -185,5 +186,6 @@ def test_sites_to_be_summed_out():
     expected = np.log(sum(terms)) + dist.Normal(0.0, 3.0).log_prob(x)
     found = -potential_energy(model, (False,), {}, {"x": x}, enum=True)
     np.testing.assert_allclose(found, expected, rtol=1e-5)
-    with pytest.raises(UsageError, match="'z' in the branches of cond is to be summed out"):
-        potential_energy(model, (True,), {}, {}, enum=True)
+    terms = [0.9 * np.exp(dist.Normal(0.0, 1.0).log_prob(1.0)), 0.1 * np.exp(dist.Normal(1.0, 1.0).log_prob(1.0))]
+    found = -potential_energy(model, (True,), {}, {}, enum=True)
+    np.testing.assert_allclose(found, np.log(sum(terms)), rtol=1e-5)
