@@ -69,7 +69,8 @@ def turn(u: Array, grad: Array, step_size: Array) -> tuple[Array, Array]:
     .. math::
 
         u' = \\frac{u + (\\sinh\\delta + e \\cdot u (\\cosh\\delta - 1))\\, e}
-        {\\cosh\\delta + e \\cdot u \\sinh\\delta}, \\qquad \\Delta K = (D - 1) \\log(\\cosh\\delta + e \\cdot u \\sinh\\delta),
+        {\\cosh\\delta + e \\cdot u \\sinh\\delta}, \\qquad
+        \\Delta K = (D - 1) \\log(\\cosh\\delta + e \\cdot u \\sinh\\delta),
 
     all divided by :math:`e^\\delta`, which keeps them finite.
     """
