@@ -53,12 +53,15 @@ class enum(Messenger):
     _in_loop: Messenger | None = None
 
     def __enter__(self) -> Any:
+        self._reset()
+        return super().__enter__()
+
+    def _reset(self) -> None:
         self._last_owners: dict[int, str] = {}
         self._outside: dict[int, str] = {}
         self._shapes: dict[str, tuple[int, ...]] = {}
         self._adopted: dict[str, int] = {}
         self._dims: dict[str, int] = {}
-        return super().__enter__()
 
     def adopt(self, dims: Mapping[str, int]) -> None:
         """Take note of sites that another handler has enumerated, by name, whose values this run of a model is given.

@@ -121,11 +121,7 @@ class in_steps(enum):
     def __init__(self, dims: LoopDimensions, suffix: str, lags: tuple[str, ...]) -> None:
         super().__init__(first_available_dim=dims.first)
         self._loop, self._suffix, self._lags = dims, suffix, lags
-        self._shapes: dict[str, tuple[int, ...]] = {}
-        self._adopted: dict[str, int] = {}
-        self._dims: dict[str, int] = {}
-        self._last_owners = {}
-        self._outside = {}
+        self._reset()
 
     def process_message(self, msg: Any) -> None:
         if msg["type"] == "control_flow":

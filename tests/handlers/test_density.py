@@ -128,9 +128,3 @@ def test_control_flow_gets_its_key_through_a_block():
     }
     with handlers.seed(rng_seed=0), handlers.block():
         assert apply_stack(msg)["value"] is not None
-
-
-def test_collapse_says_what_to_do_instead():
-    assert issubclass(handlers.collapse, handlers.trace)
-    with pytest.raises(NotImplementedError, match=r"exact enumeration.*MixtureSameFamily"):
-        handlers.collapse(model)
