@@ -3,6 +3,7 @@
 from numpyro.infer.barker import BarkerMH
 from numpyro.infer.elbo import ELBO, RenyiELBO, Trace_ELBO, TraceEnum_ELBO, TraceGraph_ELBO, TraceMeanField_ELBO
 from numpyro.infer.ensemble import AIES, ESS
+from numpyro.infer.gibbs import CustomGibbs, DiscreteGibbs, Gibbs
 from numpyro.infer.hmc import HMC, NUTS
 from numpyro.infer.hmc_gibbs import HMCECS, DiscreteHMCGibbs, HMCGibbs
 from numpyro.infer.importance import psis_diagnostic
@@ -14,6 +15,7 @@ from numpyro.infer.initialization import (
     init_to_uniform,
     init_to_value,
 )
+from numpyro.infer.mclmc import MCLMC
 from numpyro.infer.mcmc import MCMC, Until
 from numpyro.infer.mixed_hmc import MixedHMC
 from numpyro.infer.pathfinder import Pathfinder
@@ -24,12 +26,16 @@ from numpyro.infer.util import Predictive, initialize_model, log_likelihood
 __all__ = [
     "AIES",
     "BarkerMH",
+    "CustomGibbs",
+    "DiscreteGibbs",
     "DiscreteHMCGibbs",
     "ELBO",
     "ESS",
+    "Gibbs",
     "HMC",
     "HMCECS",
     "HMCGibbs",
+    "MCLMC",
     "MCMC",
     "MixedHMC",
     "NUTS",
