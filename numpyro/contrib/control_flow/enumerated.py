@@ -55,7 +55,9 @@ class EnumeratedLoop:
         inputs = (xs, np.arange(loop.length), with_keys(loop.rng_key, loop.length), loop.values)
         if self.is_reversed:
             inputs = jax.tree.map(lambda leaf: jnp.flip(leaf, 0), inputs)
-        carry, mutables, first_sites, first_ys = init, loop.mutables, [], []
+        carry, mutables = init, loop.mutables
+        first_sites: list[list[Site]] = []
+        first_ys: list[PyTree] = []
         for t in range(self.alone):
             x, *where = jax.tree.map(lambda leaf, t=t: leaf[t], inputs)
             lags = tuple(f"@{t - lag}" for lag in range(1, min(t, self.history) + 1))
@@ -81,7 +83,8 @@ class EnumeratedLoop:
         return carry, sites, self._join(first_ys, ys)
 
     def _step_back(self, carry: PyTree, init: PyTree) -> PyTree:
-        if jax.tree.structure(carry) != jax.tree.structure(init):
+        before: Any = jax.tree.structure(init)
+        if before != jax.tree.structure(carry):
             raise TypeError(
                 "The body of scan must return a carry of the structure, shapes and dtypes of `init`, but init is "
                 f"{jax.tree.structure(init)} and the body returns {jax.tree.structure(carry)}."
@@ -213,7 +216,9 @@ class EnumeratedLoop:
     def _chain(self, sites: list[Site]) -> Chain:
         lags = range(1, self.history + 1)
         time = f"_time_{next(iter(self.dims.sizes))}"
-        variables, linked, names = {}, [], {}
+        variables: dict[str, Variable] = {}
+        names: dict[str, tuple[str, ...]] = {}
+        linked: list[tuple[tuple[str, ...], ...]] = []
         frames = {site["name"]: frozenset(f.name for f in site["cond_indep_stack"]) for site in sites}
         for name, size in self.dims.sizes.items():
             alone = [f"{name}@{t}" for t in range(self.alone)]

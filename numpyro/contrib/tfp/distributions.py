@@ -50,7 +50,7 @@ class BijectorConstraint(constraints.Constraint):
     def __eq__(self, other: object) -> bool:
         return isinstance(other, BijectorConstraint) and self.bijector is other.bijector
 
-    def __hash__(self) -> int:
+    def __hash__(self) -> int:  # type: ignore[override]
         return id(self.bijector)
 
 
@@ -87,7 +87,7 @@ class BijectorTransform(Transform):
     def __eq__(self, other: object) -> bool:
         return isinstance(other, BijectorTransform) and self.bijector is other.bijector
 
-    def __hash__(self) -> int:
+    def __hash__(self) -> int:  # type: ignore[override]
         return id(self.bijector)
 
 
