@@ -65,6 +65,8 @@ class MixedHMCState(NamedTuple):
 class MixedHMC(SamplerKernel):
     """HMC for continuous sites, with changes of discrete sites in the course of its trajectories.
 
+    Discrete sites that are marked ``infer={"enumerate": "parallel"}`` are summed out instead.
+
     :param inner_kernel: HMC of a model, not NUTS; its trajectory length is that of the whole trajectory.
     :param num_discrete_updates: visits of discrete elements in a trajectory; by default as many as there are elements,
         each of which is then visited once.

@@ -339,6 +339,12 @@ class KernelBlock(Block):
 
         def values(model_data: PyTree, state: Any, z: Z) -> Z:
             drawn = wrapped.get_constrain_fn(*given(model_data, z))(getattr(state, field))
+            missing = [name for name in names if name not in drawn]
+            if missing:
+                raise UsageError(
+                    f"A block of Gibbs by {type(kernel).__name__} owns the sites {missing}, but does not sample them: "
+                    "name those that it does, and give discrete ones to DiscreteGibbs."
+                )
             return _checked({name: drawn[name] for name in names}, self.own(density.prototype))
 
         prototype = density.prototype

@@ -16,12 +16,14 @@ from numpyro.handlers import seed, substitute, trace
 from numpyro.infer.initialization import init_to_uniform
 from numpyro.infer.model import ModelView
 from numpyro.infer.model.density import ToUnconstrained, is_latent
+from numpyro.infer.model.evaluate import key_of
 
 
 class JointDensity:
     """The joint density of the latent sites of a model.
 
-    A position ``z`` has the values of all latent sites by name: those of ``free`` sites unconstrained.
+    A position ``z`` has the values of all latent sites by name: those of ``free`` sites unconstrained. Discrete sites
+    of finite support that are marked ``infer={"enumerate": "parallel"}`` are no part of it: they are summed out.
 
     :param model: the model.
     :param args: its positional arguments.
@@ -31,6 +33,11 @@ class JointDensity:
 
     def __init__(self, model: Callable, args: tuple, kwargs: dict[str, Any], algorithm: str) -> None:
         self.view = ModelView(model, args, kwargs)
+        # By itself a view sums all discrete sites out that it can; here those without a mark are for kernels to move.
+        self.view.sites = {
+            name: site._replace(is_enumerable=site.is_enumerable and site.infer.get("enumerate") == "parallel")
+            for name, site in self.view.sites.items()
+        }
         self.algorithm = algorithm
         plates = [site.name for site in self.view.sites.values() if site.is_subsampled]
         if plates:
@@ -39,9 +46,23 @@ class JointDensity:
                 "HMCECS, or leave out their subsample_size."
             )
         self.latent = {
-            name: site for name, site in self.view.sites.items() if site.kind == "sample" and not site.is_observed
+            name: site
+            for name, site in self.view.sites.items()
+            if site.kind == "sample" and not site.is_observed and not site.is_enumerable
         }
+        self._check_deterministic()
         self.free: frozenset[str] = frozenset()
+
+    def _check_deterministic(self) -> None:
+        """Raise where draws of sites that are summed out would be the same whenever a position comes again."""
+        sites = self.view.sites.values()
+        deterministic = [site.name for site in sites if site.kind == "deterministic"]
+        if self.view.enumerated and deterministic and all(site.is_discrete for site in self.latent.values()):
+            raise UsageError(
+                f"{self.algorithm}: the deterministic sites {deterministic} may depend on {self.view.enumerated}, "
+                "which are marked to be summed out, and the model has no continuous site. Leave out the marks "
+                "infer={'enumerate': 'parallel'}, so that these sites are sampled, or the deterministic sites."
+            )
 
     def with_free(self, names: Any) -> JointDensity:
         """The same with these sites unconstrained."""
@@ -74,8 +95,14 @@ class JointDensity:
         return -view.log_density(data, unconstrained)
 
     def constrain(self, data: PyTree, z: Mapping[str, Any], *, deterministic: bool = False) -> dict[str, PyTree]:
-        """The values of all latent sites as the model has them, and of deterministic ones if ``deterministic``."""
+        """The values of all latent sites as the model has them, and of deterministic ones if ``deterministic``.
+
+        Deterministic sites are evaluated at a draw of the sites that are summed out, given all others.
+        """
         view, unconstrained = self.at(z)
+        if deterministic and view.enumerated:
+            given = {name: value for name, value in z.items() if name not in self.free}
+            return {**given, **view.constrain((key_of(z, data[0]), data[1]), unconstrained, deterministic=True)}
         model_trace, _ = view.trace_at(data, unconstrained)
         return {
             name: site["value"]

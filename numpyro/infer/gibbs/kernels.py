@@ -201,6 +201,9 @@ class Gibbs(SamplerKernel):
         block, ``None`` for all sites that are left (of :class:`DiscreteGibbs` the discrete ones).
     :raises ValueError: where the blocks do not fit together or, when a chain starts, do not fit the model.
 
+    Discrete sites of finite support that are marked ``infer={"enumerate": "parallel"}`` are of no block: the density of
+    all others is summed over them. Discrete sites without the mark must be of a block that moves them.
+
     The draws of a chain are of all sites; chains start where the joint density is finite. ``init_params`` may have
     values of some sites: unconstrained ones for those that HMC moves.
 
@@ -283,7 +286,10 @@ class Gibbs(SamplerKernel):
                 sites = tuple(sites(prototype_trace(self._model, jax.random.key(0), args, kwargs)))
             unknown = [name for name in sites if name not in latent]
             if unknown:
-                raise UsageError(f"Sites {unknown} are not latent sample sites of the model; it has {sorted(latent)}.")
+                raise UsageError(
+                    f"Sites {unknown} are not latent sample sites of the model; it has {sorted(latent)}."
+                    + _summed_out([name for name in unknown if name in density.view.enumerated])
+                )
             names.append(tuple(dict.fromkeys(sites)))
         owned = [name for block in names for name in block or ()]
         twice = sorted({name for name in owned if owned.count(name) > 1})
@@ -341,16 +347,18 @@ class Gibbs(SamplerKernel):
         discrete = [name for name in names if density.latent[name].is_discrete]
         if discrete:
             raise UsageError(
-                f"Discrete latent sites {discrete} cannot be sampled by an HMC block; use DiscreteGibbs or mark them "
-                "with `infer={'enumerate': 'parallel'}`, or, where they have no finite list of values, CustomGibbs "
-                "(HMCGibbs with a gibbs_fn)."
+                f"Discrete latent sites {discrete} cannot be sampled by an HMC block; use DiscreteGibbs "
+                "(DiscreteHMCGibbs), or mark them with `infer={'enumerate': 'parallel'}` to have them summed out, or, "
+                "where they have no finite list of values, use CustomGibbs (HMCGibbs with a gibbs_fn)."
             )
 
     def _density(self, model_args: tuple, model_kwargs: dict) -> tuple[JointDensity, list[tuple[str, ...]]]:
         density = JointDensity(self._model, model_args, model_kwargs, "Gibbs")
         names = self._resolve(density, model_args, model_kwargs)
+        for (kernel, _), block in zip(self._blocks, names):
+            if isinstance(kernel, HMC):
+                self._check_continuous(density, block)
         free = [name for (kernel, _), block in zip(self._blocks, names) if is_hmc(kernel) for name in block]
-        self._check_continuous(density, tuple(free))
         return density.with_free(free), names
 
     def sampler(
@@ -390,6 +398,15 @@ class Gibbs(SamplerKernel):
 def is_hmc(kernel: MCMCKernel) -> bool:
     """Whether a kernel is HMC or NUTS itself, with their programs."""
     return isinstance(kernel, HMC) and speaks_for(kernel)
+
+
+def _summed_out(names: list[str]) -> str:
+    if not names:
+        return ""
+    return (
+        f" {names} are marked infer={{'enumerate': 'parallel'}}, so that they are summed out; leave out the mark to "
+        "have a block sample them."
+    )
 
 
 def _checked_block(block: Any) -> tuple[MCMCKernel, SitesSpec]:

@@ -58,7 +58,8 @@ class HMCECS(SamplerKernel):
         proposals are accepted.
     :param proxy: what :meth:`taylor_proxy` returns.
     :raises ValueError: for an inner kernel of another kind and, when a chain starts, for a model without plates that
-        draw subsamples, with latent sites in them, or with discrete latent sites that cannot be summed out.
+        draw subsamples, with continuous latent sites in them, or with discrete latent sites that cannot be summed
+        out; with a proxy, with any discrete latent sites.
 
     **Reference:** K.-D. Dang, M. Quiroz, R. Kohn, M.-N. Tran, M. Villani, *Hamiltonian Monte Carlo with energy
     conserving subsampling* (2019).
@@ -135,6 +136,12 @@ class HMCECS(SamplerKernel):
         """The model, which must be one that this kernel can sample, and its plates that draw subsamples."""
         view = ModelView(self._inner_kernel.model, model_args, model_kwargs)  # type: ignore[arg-type]
         view.require_continuous("HMCECS")
+        if self._proxy is not None and view.enumerated:
+            raise UsageError(
+                "HMCECS: a proxy stands for the log likelihoods of single rows, which the sum over the discrete latent "
+                f"sites {view.enumerated} does not have in general. Sum them out by hand (MixtureSameFamily for a site "
+                "of each row), or leave out the proxy, or use NUTS, which sums them out, without subsample_size."
+            )
         plates = {name: site for name, site in view.sites.items() if site.is_subsampled}
         if not plates:
             raise UsageError(

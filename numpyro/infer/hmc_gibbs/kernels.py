@@ -29,7 +29,8 @@ class HMCGibbsState(GibbsState):
 class HMCGibbs(Gibbs):
     """HMC or NUTS for some sites and a function of the user's for the others.
 
-    In each iteration ``gibbs_fn`` draws its sites given the others, then HMC moves the others given these.
+    In each iteration ``gibbs_fn`` draws its sites given the others, then HMC moves the others given these. Discrete
+    sites that are marked ``infer={"enumerate": "parallel"}`` are summed out; ``gibbs_fn`` is not given them.
 
     :param inner_kernel: HMC or NUTS of a model.
     :param gibbs_fn: a function called by keyword with ``rng_key``, ``gibbs_sites`` (the present values of the sites
@@ -63,7 +64,8 @@ class DiscreteHMCGibbs(Gibbs):
     """HMC or NUTS for continuous sites and Gibbs sampling of discrete sites of finite support.
 
     In each iteration every element of every discrete site is moved once, in random order, then HMC moves the
-    continuous sites given these.
+    continuous sites given these. Discrete sites that are marked ``infer={"enumerate": "parallel"}`` are summed out
+    instead.
 
     :param inner_kernel: HMC or NUTS of a model.
     :param random_walk: propose a value uniformly from the support, in place of drawing from the conditional

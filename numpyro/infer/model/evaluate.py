@@ -147,7 +147,7 @@ def constrain_at(
     """
     if first_available_dim is not None and deterministic:
         model_trace, problem = enumerated_trace_at(model, args, kwargs, unconstrained, rng_key, first_available_dim)
-        discrete = conditional_values(model_trace, problem, _key_of(unconstrained, rng_key))
+        discrete = conditional_values(model_trace, problem, key_of(unconstrained, rng_key))
         model = substitute(model, data=discrete)
     model_trace, _ = trace_at(
         model, args, kwargs, unconstrained, rng_key, draws_discrete=first_available_dim is not None
@@ -155,7 +155,7 @@ def constrain_at(
     return values_of(model_trace, unconstrained, deterministic=deterministic)
 
 
-def _key_of(values: PyTree, rng_key: Key | None) -> Key:
+def key_of(values: PyTree, rng_key: Key | None) -> Key:
     """A key that differs from point to point."""
     key = jax.random.key(0) if rng_key is None else rng_key
     for leaf in jax.tree.leaves(values):
