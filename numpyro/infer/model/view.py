@@ -174,7 +174,7 @@ class ModelView:
             raise UsageError(
                 f"{algorithm} samples continuous values and sums discrete latent sites of finite support out, but the "
                 f"model has other discrete latent sites: {names}. Observe them, sum them out by hand, truncate them "
-                "to a finite support (a Categorical), or use a kernel for discrete sites (MixedHMC, HMCGibbs)."
+                "to a finite support (a Categorical), or sample them with an update of your own, in HMCGibbs."
             )
 
     def require_whole_plates(self, algorithm: str) -> None:
