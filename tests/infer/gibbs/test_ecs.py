@@ -71,7 +71,7 @@ def test_the_potential_energy_is_its_formula(degree: int | None) -> None:
     np.testing.assert_allclose(state.hmc_state.potential_energy, -(prior + estimate), rtol=2e-5)
 
 
-@pytest.mark.parametrize("degree", [1, 2])
+@pytest.mark.parametrize("degree", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_exact_draws_stay_exact(degree: int) -> None:
     """The joint density of a location and two of three indices, by quadrature; 4 steps on from 6000 exact draws."""
     rows, count = np.array([-1.0, 0.5, 2.0]), 6000
@@ -132,7 +132,7 @@ def test_a_quadratic_likelihood_is_met_exactly() -> None:
     assert mcmc.get_extra_fields()["accept_prob"].min() > 0.99
 
 
-@pytest.mark.parametrize("degree", [None, 2])
+@pytest.mark.parametrize("degree", [pytest.param(None, marks=pytest.mark.slow), 2])
 def test_runs_go_on_bit_for_bit(degree: int | None, tmp_path: Any) -> None:
     data = jnp.asarray(DATA, jnp.float32)
     settings: dict[str, Any] = {"num_warmup": 10, "progress_bar": False}

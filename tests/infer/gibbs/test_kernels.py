@@ -48,8 +48,10 @@ KERNELS: dict[str, Callable[[], Any]] = {
         [(MixedHMC(inner(HMC, trajectory_length=1.5)), ["x", "c"]), (DiscreteGibbs(targets.mixed), ["b"])]
     ),
 }
+QUICK_MOVES = [move if i in (1, 2) else pytest.param(move, marks=pytest.mark.slow) for i, move in enumerate(MOVES)]
 SOME = ["DiscreteHMCGibbs {'modified': True}", "MixedHMC {}", "HMCGibbs", "Gibbs of three", "Gibbs of a mixed block"]
 
+FIELDS = ("hmc_state.num_steps", "hmc_state.diverging")
 FEW = ["DiscreteHMCGibbs {'modified': True}", "MixedHMC {}"]
 
 
@@ -107,7 +109,7 @@ def test_means_of_a_run(name: str) -> None:
     np.testing.assert_allclose(draws["double"], 2 * draws["x"], rtol=1e-6)
 
 
-@pytest.mark.parametrize("move", MOVES, ids=str)
+@pytest.mark.parametrize("move", QUICK_MOVES, ids=str)
 @pytest.mark.parametrize(
     "kind", [quick_or_slow(k, ["DiscreteGibbs"]) for k in ("DiscreteGibbs", "DiscreteHMCGibbs", "MixedHMC")]
 )
@@ -173,20 +175,19 @@ def test_runs_go_on_bit_for_bit(name: str, tmp_path: Any) -> None:
 
 def test_extra_fields_and_words_for_the_bar() -> None:
     mcmc = mcmc_of("DiscreteHMCGibbs {}")
-    fields = ("hmc_state.num_steps", "hmc_state.diverging")
-    mcmc.run(jax.random.key(0), observed(), extra_fields=fields)
+    mcmc.run(jax.random.key(0), observed(), extra_fields=FIELDS)
     extra = mcmc.get_extra_fields()
-    assert set(extra) == set(fields) and extra["hmc_state.num_steps"].shape == (30,)
+    assert set(extra) == set(FIELDS) and extra["hmc_state.num_steps"].shape == (30,)
     assert "acc. prob" in mcmc.sampler.get_diagnostics_str(mcmc.last_state)
-    three = mcmc_of("Gibbs of three")
-    three.run(jax.random.key(0), observed())
-    assert "steps of size" in three.sampler.get_diagnostics_str(three.last_state)
+    three = KERNELS["Gibbs of three"]()
+    state = three.init(jax.random.key(0), 10, None, (observed(),), {})
+    assert "steps of size" in three.get_diagnostics_str(state)
 
 
 def test_energies_are_those_of_the_final_values() -> None:
     """What the state caches belongs to its values, though other blocks moved after it was computed."""
     mcmc = mcmc_of("DiscreteHMCGibbs {}")
-    mcmc.run(jax.random.key(0), observed())
+    mcmc.run(jax.random.key(0), observed(), extra_fields=FIELDS)  # with the program of the test before
     state, kernel = mcmc.last_state, mcmc.sampler
     fresh = kernel.refresh(state, (observed(),), {})
     np.testing.assert_allclose(state.hmc_state.potential_energy, fresh.hmc_state.potential_energy, rtol=1e-5)
