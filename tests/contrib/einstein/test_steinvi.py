@@ -74,8 +74,8 @@ def test_linear_kernel_matches_mean_and_covariance_exactly():
     "kernel",
     [
         RBFKernel(),
-        RBFKernel("matrix"),
-        IMQKernel(),
+        pytest.param(RBFKernel("matrix"), marks=pytest.mark.slow),
+        pytest.param(IMQKernel(), marks=pytest.mark.slow),
         MixtureKernel([0.5, 0.5], [RBFKernel(), IMQKernel()]),
         GraphicalKernel(),
         RandomFeatureKernel(),
@@ -90,7 +90,11 @@ def test_points_have_the_moments_of_a_gaussian(kernel):
     assert (np.abs(covariance(particles) / COVARIANCE - 1.0) < 0.3).all(), covariance(particles)
 
 
-@pytest.mark.parametrize("kernel", [RBFKernel("vector"), IMQKernel("vector")])
+@pytest.mark.parametrize(
+    "kernel",
+    [RBFKernel("vector"), pytest.param(IMQKernel("vector"), marks=pytest.mark.slow)],
+    ids=lambda k: type(k).__name__,
+)
 def test_kernels_of_single_coordinates_have_the_moments_of_independent_ones(kernel):
     def model():
         numpyro.sample("x", dist.Normal(MEAN, np.array([1.0, 0.5])).to_event(1))
@@ -248,6 +252,10 @@ def test_annealing_in_cycles():
         state, _ = step(state)
         factors.append(4 * float(state.steinvi_state.loss_temperature))
     np.testing.assert_allclose(factors, [(2 * k / 13) ** 3 for k in range(1, 7)] + [1.0] * 6, rtol=1e-5)
+
+
+@pytest.mark.slow
+def test_annealed_points_have_the_moments_of_a_gaussian():
     long = ASVGD(gaussian, optax.adam(0.05), RBFKernel(), num_stein_particles=30, num_cycles=3, transition_speed=2)
     result = long.run(KEY, 1500, progress_bar=False)
     particles = result.params["x_auto_loc"]
