@@ -158,8 +158,21 @@ MODELS = [
 ]
 
 
-@pytest.mark.parametrize("order", ["sequential", "parallel"])
-@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
+def in_both_orders(models, quick):
+    """Pairs of a model and an order in time, of which the sequential ones are slow but for the ``quick`` models."""
+    return [
+        pytest.param(
+            model,
+            order,
+            id=f"{model.__name__}-{order}",
+            marks=() if order == "parallel" or model in quick else pytest.mark.slow,
+        )
+        for model in models
+        for order in ("parallel", "sequential")
+    ]
+
+
+@pytest.mark.parametrize("model, order", in_both_orders(MODELS, [chain, one_step, two_steps_back, around_a_plate]))
 def test_the_marginal_is_the_sum_over_all_assignments(model, order):
     params = {"w": np.array([0.1, 0.2, 0.3, 0.4])} if model is continuous_below else {}
     with time_order(order):
@@ -167,8 +180,7 @@ def test_the_marginal_is_the_sum_over_all_assignments(model, order):
     np.testing.assert_allclose(found, over_all_assignments(model, params), rtol=1e-10)
 
 
-@pytest.mark.parametrize("order", ["sequential", "parallel"])
-@pytest.mark.parametrize("model", [two_steps_back, backwards, in_a_plate], ids=lambda model: model.__name__)
+@pytest.mark.parametrize("model, order", in_both_orders([two_steps_back, backwards, in_a_plate], [backwards]))
 def test_the_best_path_and_draws_of_paths(model, order):
     shape = (3, 2) if model is in_a_plate else (4,)
     size = int(np.prod(shape))
