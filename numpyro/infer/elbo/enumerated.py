@@ -15,6 +15,8 @@ from numpyro._typing import Array, Key, PyTree
 from numpyro.distributions._shapes import scale_and_mask
 from numpyro.distributions.kl import kl_divergence
 from numpyro.enumeration import (
+    PIECES,
+    chains_of,
     enum,
     enumerated_sites,
     enumerated_variables,
@@ -85,8 +87,12 @@ class TraceEnum_ELBO(ELBO):
         def of_one(rng_key: Key) -> dict[str, Any]:
             model_trace, guide_trace = run(rng_key)
             drawn = {name: site for name, site in guide_trace.items() if name not in enumerated_sites(guide_trace)}
+            _require_no_chains(guide_trace)
             others = set(enumerated_sites(model_trace)) | set(enumerated_sites(guide_trace))
-            check_match({name: site for name, site in model_trace.items() if name not in others}, drawn)
+            # What a trace shows of the sites in loops with enumerated ones is not what counts.
+            others |= {name for name, site in model_trace.items() if PIECES in site.get("infer", {})}
+            whole = {name: site for name, site in model_trace.items() if name not in others}
+            check_match(whole, {name: site for name, site in drawn.items() if name not in others})
             score_of = scores({}, drawn)
             reached: dict[str, set[tuple[str, str]]] = {}
             if score_of:
@@ -149,6 +155,15 @@ def _run_both(
 def _batch_depth(fn: Callable, params: dict[str, PyTree], args: tuple, kwargs: dict[str, Any]) -> int:
     """The number of batch dimensions of the sites of a model or guide."""
     return -1 - find_first_available_dim(substitute(fn, data=jax.tree.map(jnp.asarray, params)), args, kwargs)
+
+
+def _require_no_chains(guide_trace: Trace) -> None:
+    names = [f"'{name}'" for chain in chains_of(guide_trace) for name in chain.sites]
+    if names:
+        raise UsageError(
+            f"The guide enumerates the sites {', '.join(names)} inside a scan. Leave them out of the guide, so that "
+            "the model's are summed out exactly, or write the loop of the guide in Python, with markov."
+        )
 
 
 def _costs(model_trace: Trace, guide_trace: Trace) -> list[tuple[str, Factor, NamedArray]]:

@@ -12,6 +12,7 @@ import pytest
 import numpyro
 import numpyro.distributions as dist
 from numpyro import handlers
+from numpyro.contrib.control_flow import scan
 from numpyro.contrib.funsor import config_kl, enum, log_density
 from numpyro.infer import SVI, TraceEnum_ELBO
 from numpyro.infer.autoguide import AutoNormal
@@ -184,8 +185,31 @@ def test_svi_learns_a_mixture():
     assert median["weight"] == pytest.approx(share if order[1] == 1 else 1 - share, abs=0.05)
 
 
+def hidden_states(data):
+    def step(x, y):
+        x = numpyro.sample("x", dist.Bernoulli(jnp.array([0.2, 0.7])[x]), infer=ENUMERATED)
+        w = numpyro.sample("w", dist.Normal(0.0, 1.0))
+        numpyro.sample("y", dist.Normal(x + w, 1.0), obs=y)
+        return x, None
+
+    scan(step, 0, data)
+
+
+def test_loops_of_the_model():
+    data, w = np.array([0.1, 1.2, 0.8]), np.array([0.3, -0.2, 0.5])
+    guide = lambda data: numpyro.sample("w", dist.Normal(w, 1e-6))
+    loss = TraceEnum_ELBO().loss(jax.random.key(0), {}, hidden_states, guide, data)
+    exact, _ = log_density(enum(handlers.substitute(hidden_states, data={"w": w})), (data,), {}, {})
+    entropy = 3 * 0.5 * (1 + np.log(2 * np.pi * 1e-12))
+    # log q of three draws has a standard deviation of 1.2 about minus the entropy.
+    assert abs(-loss - exact - entropy) < 6
+
+
 def test_bad_input():
     with pytest.raises(ValueError, match="max_plate_nesting"):
         TraceEnum_ELBO(max_plate_nesting=-1)
+    data = np.zeros(3)
+    with pytest.raises(ValueError, match="The guide enumerates the sites 'x' inside a scan"):
+        TraceEnum_ELBO().loss(jax.random.key(0), {}, hidden_states, handlers.block(hidden_states, hide=["y"]), data)
     with pytest.raises(ValueError, match="plate 'n' takes dimension -1"):
         TraceEnum_ELBO(max_plate_nesting=0).loss(jax.random.key(0), PARAMS, model, guide_of("a"), DATA)
