@@ -279,3 +279,12 @@ def test_a_history_that_is_too_short_is_named():
 
     with pytest.raises(UsageError, match="'x' more than history=1 steps back: set history"):
         log_density(enum(config_enumerate(lambda: scan(step, (0, 0), OBSERVED))), (), {}, {})
+
+
+def test_loops_in_loops_are_named():
+    def outer(carry, y):
+        scan(hidden_step, 0, y)
+        return carry, None
+
+    with pytest.raises(UsageError, match="'x' are enumerated in a scan inside the body of another scan"):
+        log_density(enum(config_enumerate(lambda: scan(outer, None, PAIRS))), (), {}, {})

@@ -68,6 +68,7 @@ class EnumeratedLoop:
                 self.handler._in_loop = None
             if not self.dims.sizes:
                 return None
+            self._require_outermost()
             self._require_same_sites(first_sites, sites)
             carry = self._step_back(carry, init)
             first_sites.append([self._with_rank(site) for site in sites])
@@ -81,6 +82,14 @@ class EnumeratedLoop:
         self._own_last(carry)
         sites = self._pieces(first_sites, together)
         return carry, sites, self._join(first_ys, ys)
+
+    def _require_outermost(self) -> None:
+        if isinstance(self.handler, in_steps):
+            names = ", ".join(f"'{name}'" for name in self.dims.sizes)
+            raise UsageError(
+                f"The sites {names} are enumerated in a scan inside the body of another scan, which is not summed "
+                "exactly. Write one of the loops in Python (for t in markov(range(T)): ...), or as one scan."
+            )
 
     def _step_back(self, carry: PyTree, init: PyTree) -> PyTree:
         before: Any = jax.tree.structure(init)
