@@ -56,6 +56,27 @@ class _Censored(Distribution):
 class _OneSided(_Censored):
     """Distributions of single numbers: draws, and so moments and quantiles, are those of the base distribution."""
 
+    arg_constraints = {"censored": constraints.boolean}
+    censored: Any
+
+    def __init__(
+        self, base_dist: Distribution, censored: ArrayLike = False, *, validate_args: bool | None = False
+    ) -> None:
+        super().__init__(base_dist, (), validate_args, censored=censored)
+
+    @constraints.dependent_property(event_dim=0)
+    def support(self) -> Any:
+        return self.base_dist.support
+
+    def _log_mass(self, value: ArrayLike) -> Array:
+        """The logarithm of the probability of what an observation censored at ``value`` may be."""
+        raise NotImplementedError
+
+    @validate_sample
+    def log_prob(self, value: ArrayLike) -> Array:
+        log_mass = self._log_mass(value)
+        return jnp.where(jnp.not_equal(self.censored, 0), log_mass, self.base_dist.log_prob(value))
+
     @property
     def mean(self) -> Array:
         """That of the base distribution, as of draws."""
@@ -94,22 +115,9 @@ class LeftCensoredDistribution(_OneSided):
     """
 
     __module__ = "numpyro.distributions.censored"
-    arg_constraints = {"censored": constraints.boolean}
-    censored: Any
 
-    def __init__(
-        self, base_dist: Distribution, censored: ArrayLike = False, *, validate_args: bool | None = False
-    ) -> None:
-        super().__init__(base_dist, (), validate_args, censored=censored)
-
-    @constraints.dependent_property(event_dim=0)
-    def support(self) -> Any:
-        return self.base_dist.support
-
-    @validate_sample
-    def log_prob(self, value: ArrayLike) -> Array:
-        log_mass = log_interval_mass(self.base_dist, None, value)
-        return jnp.where(jnp.not_equal(self.censored, 0), log_mass, self.base_dist.log_prob(value))
+    def _log_mass(self, value: ArrayLike) -> Array:
+        return log_interval_mass(self.base_dist, None, value)
 
 
 class RightCensoredDistribution(_OneSided):
@@ -136,22 +144,9 @@ class RightCensoredDistribution(_OneSided):
     """
 
     __module__ = "numpyro.distributions.censored"
-    arg_constraints = {"censored": constraints.boolean}
-    censored: Any
 
-    def __init__(
-        self, base_dist: Distribution, censored: ArrayLike = False, *, validate_args: bool | None = False
-    ) -> None:
-        super().__init__(base_dist, (), validate_args, censored=censored)
-
-    @constraints.dependent_property(event_dim=0)
-    def support(self) -> Any:
-        return self.base_dist.support
-
-    @validate_sample
-    def log_prob(self, value: ArrayLike) -> Array:
-        log_mass = log_interval_mass(self.base_dist, value, None)
-        return jnp.where(jnp.not_equal(self.censored, 0), log_mass, self.base_dist.log_prob(value))
+    def _log_mass(self, value: ArrayLike) -> Array:
+        return log_interval_mass(self.base_dist, value, None)
 
 
 class IntervalCensoredDistribution(_Censored):
