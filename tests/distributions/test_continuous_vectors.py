@@ -16,7 +16,7 @@ import scipy.stats as st
 import numpyro.distributions as dist
 from numpyro.distributions.batch_util import promote_batch_shape
 from numpyro.distributions.continuous.adjacency import Adjacency, spectrum
-from numpyro.distributions.continuous.wishart import chi_variance
+from numpyro.distributions.continuous.wishart_base import chi_variance
 from numpyro.distributions.kl import kl_divergence
 from tests.helpers.distributions import precision
 from tests.helpers.vector_cases import PATH, SQUARES, TRIANGLES

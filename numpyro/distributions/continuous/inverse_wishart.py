@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import digamma
 
 from numpyro._typing import Array, ArrayLike, Key, Shape
-from numpyro.distributions import constraints
 from numpyro.distributions._maths import LOG_TWO, broadcast_to
 from numpyro.distributions._validation import check_key, validate_sample
-from numpyro.distributions.continuous.wishart import (
-    WISHART_CONSTRAINTS,
+from numpyro.distributions.continuous.wishart_base import (
     CholeskyWishart,
+    MatrixWishart,
     chi_variance,
     log_chi_mean,
     log_multigamma,
-    log_prob_by_factor,
     random_lower,
     solve_lower,
-    validate_as,
 )
-from numpyro.distributions.distribution import TransformedDistribution
-from numpyro.distributions.transforms import CholeskyTransform
 from numpyro.ops.linalg import add_diag, diagonal, tri_logabsdet
 
 
@@ -117,7 +110,7 @@ def _inverse_chi_variance(k: Array) -> Array:
     return (1 - variance) / ((k - 2) * (k - 1 - variance))
 
 
-class InverseWishart(TransformedDistribution):
+class InverseWishart(MatrixWishart):
     r"""The inverse Wishart distribution: of the inverse of a matrix of distribution :math:`W(\nu, \Psi^{-1})`.
 
     .. math:: p(A) = \frac{\det(\Psi)^{\nu/2}}{2^{\nu p/2}\, \Gamma_p(\nu/2)} \det(A)^{-(\nu + p + 1)/2}
@@ -134,55 +127,7 @@ class InverseWishart(TransformedDistribution):
     """
 
     __module__ = "numpyro.distributions.continuous"
-    arg_constraints = WISHART_CONSTRAINTS
-    support = constraints.positive_definite
-    reparametrized_params = ["concentration", "scale_matrix", "rate_matrix", "scale_tril"]
-    base_dist: InverseWishartCholesky
-
-    def __init__(
-        self,
-        concentration: ArrayLike,
-        scale_matrix: ArrayLike | None = None,
-        rate_matrix: ArrayLike | None = None,
-        scale_tril: ArrayLike | None = None,
-        *,
-        validate_args: bool | None = None,
-    ) -> None:
-        base = InverseWishartCholesky(concentration, scale_matrix, rate_matrix, scale_tril, validate_args=False)
-        super().__init__(base, CholeskyTransform().inv, validate_args=validate_args)
-
-    def validate_args(self, strict: bool = True) -> None:
-        validate_as(self, self.base_dist, strict)
-
-    @property
-    def concentration(self) -> Any:
-        return self.base_dist.concentration
-
-    @property
-    def scale_matrix(self) -> Any:
-        return self.base_dist.scale_matrix
-
-    @property
-    def rate_matrix(self) -> Any:
-        return self.base_dist.rate_matrix
-
-    @property
-    def scale_tril(self) -> Any:
-        return self.base_dist.scale_tril
-
-    @classmethod
-    def infer_shapes(  # type: ignore[override]
-        cls,
-        concentration: Shape = (),
-        scale_matrix: Shape | None = None,
-        rate_matrix: Shape | None = None,
-        scale_tril: Shape | None = None,
-    ) -> tuple[Shape, Shape]:
-        return InverseWishartCholesky.infer_shapes(concentration, scale_matrix, rate_matrix, scale_tril)
-
-    @validate_sample
-    def log_prob(self, value: ArrayLike, intermediates: list[Any] | None = None) -> Array:
-        return log_prob_by_factor(self, value, intermediates)
+    cholesky_form = InverseWishartCholesky
 
     def entropy(self) -> Array:
         p, nu = self.event_shape[-1], self.base_dist._freedom()[..., 0]
