@@ -9,20 +9,18 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 from jax import lax, random
-from jax.scipy.special import expit
 
 from numpyro._typing import Array, ArrayLike, Key, Shape
 from numpyro.distributions import constraints
-from numpyro.distributions._lazy import lazy_property
 from numpyro.distributions._maths import broadcast_to, require_one_of, softplus, xlogy
-from numpyro.distributions._shapes import promote_shapes
 from numpyro.distributions._validation import check_key, concrete, validate_sample
+from numpyro.distributions.discrete.gated import Gated, GatedByLogits, GatedPoisson
 from numpyro.distributions.discrete.poisson import Poisson
 from numpyro.distributions.distribution import Distribution, ExpandedDistribution
 from numpyro.ops.special import log1mexp
 
 
-class HurdleProbs(Distribution):
+class HurdleProbs(Gated):
     r"""With probability ``gate`` zero, else a draw of ``base_dist`` given that it is not zero.
 
     .. math:: p(0) = g, \qquad p(x) = (1 - g) \frac{p_\text{base}(x)}{1 - P_\text{base}(0)} \text{ for } x \ne 0
@@ -38,24 +36,6 @@ class HurdleProbs(Distribution):
     """
 
     __module__ = "numpyro.distributions.discrete"
-    arg_constraints = {"gate": constraints.unit_interval}
-    pytree_data_fields = ("base_dist",)
-    gate: Any
-
-    def __init__(self, base_dist: Distribution, gate: ArrayLike, *, validate_args: bool | None = None) -> None:
-        self._set_up(base_dist, "gate", gate, validate_args)
-
-    def _set_up(self, base_dist: Distribution, name: str, parameter: ArrayLike, validate_args: bool | None) -> None:
-        if base_dist.event_shape:
-            raise ValueError(
-                f"{type(self).__name__} expected a base_dist of single numbers, an empty base_dist.event_shape, but "
-                f"got {type(base_dist).__name__} of event shape {base_dist.event_shape}."
-            )
-        batch_shape = lax.broadcast_shapes(jnp.shape(parameter), base_dist.batch_shape)
-        self.base_dist = base_dist.expand(batch_shape)
-        (parameter,) = promote_shapes(parameter, shape=batch_shape)
-        setattr(self, name, parameter)
-        Distribution.__init__(self, batch_shape=batch_shape, validate_args=validate_args)
 
     @property
     def support(self) -> Any:  # type: ignore[override]
@@ -115,11 +95,7 @@ class HurdleProbs(Distribution):
         return jnp.where(below | (q > up_to_zero), value, jnp.where((q >= 0) & (q <= 1), 0.0, jnp.nan))
 
     def entropy(self) -> Array:
-        try:
-            base_entropy = self.base_dist.entropy()
-        except NotImplementedError as error:
-            raise NotImplementedError(f"{type(self).__name__} has no entropy, as {error}") from error
-        log_open, log_not_zero = self._log_open, self._log_base_not_zero()
+        base_entropy, log_open, log_not_zero = self._base_entropy(), self._log_open, self._log_base_not_zero()
         if self.is_discrete:
             log_zero = self.base_dist.log_prob(0)
             zero = jnp.exp(log_zero)
@@ -139,7 +115,7 @@ class HurdleProbs(Distribution):
         return broadcast_to(self._share * self.base_dist.variance + mean * (base_mean - mean), self.batch_shape)
 
 
-class HurdleLogits(HurdleProbs):
+class HurdleLogits(GatedByLogits, HurdleProbs):
     r"""With probability :math:`g = 1 / (1 + e^{-l})` zero, else a draw of ``base_dist`` given that it is not zero.
 
     .. math:: p(0) = g, \qquad p(x) = (1 - g) \frac{p_\text{base}(x)}{1 - P_\text{base}(0)} \text{ for } x \ne 0
@@ -153,15 +129,6 @@ class HurdleLogits(HurdleProbs):
     """
 
     __module__ = "numpyro.distributions.discrete"
-    arg_constraints = {"gate_logits": constraints.real}
-    gate_logits: Any
-
-    def __init__(self, base_dist: Distribution, gate_logits: ArrayLike, *, validate_args: bool | None = None) -> None:
-        self._set_up(base_dist, "gate_logits", gate_logits, validate_args)
-
-    @lazy_property
-    def gate(self) -> Array:
-        return expit(self.gate_logits)
 
     @property
     def _log_gate(self) -> Array:
@@ -172,7 +139,7 @@ class HurdleLogits(HurdleProbs):
         return -softplus(self.gate_logits)
 
 
-class HurdlePoisson(HurdleProbs):
+class HurdlePoisson(GatedPoisson, HurdleProbs):
     r"""With probability ``gate`` zero, else a Poisson count given that it is not zero.
 
     .. math:: P(0) = g, \qquad P(k) = (1 - g) \frac{\lambda^k e^{-\lambda}}{k!\,(1 - e^{-\lambda})}, \quad k \ge 1
@@ -185,12 +152,6 @@ class HurdlePoisson(HurdleProbs):
     """
 
     __module__ = "numpyro.distributions.discrete"
-    arg_constraints = {"gate": constraints.unit_interval, "rate": constraints.positive}
-    support = constraints.nonnegative_integer
-
-    def __init__(self, gate: ArrayLike, rate: ArrayLike = 1.0, *, validate_args: bool | None = None) -> None:
-        _, self.rate = promote_shapes(gate, rate)
-        super().__init__(Poisson(self.rate, validate_args=False), gate, validate_args=validate_args)
 
 
 def HurdleDistribution(
@@ -214,9 +175,8 @@ def HurdleDistribution(
     0.8
     """
     name, parameter = require_one_of(gate=gate, gate_logits=gate_logits)
-    if name == "gate":
-        return HurdleProbs(base_dist, parameter, validate_args=validate_args)
-    return HurdleLogits(base_dist, parameter, validate_args=validate_args)
+    form = HurdleProbs if name == "gate" else HurdleLogits
+    return form(base_dist, parameter, validate_args=validate_args)
 
 
 HurdleDistribution.__module__ = "numpyro.distributions.discrete"

@@ -5,21 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import jax.numpy as jnp
-from jax import lax, random
+from jax import random
 from jax.scipy.special import expit
 
 from numpyro._errors import UsageError
 from numpyro._typing import Array, ArrayLike, Key, Shape
-from numpyro.distributions import constraints
-from numpyro.distributions._lazy import lazy_property
 from numpyro.distributions._maths import broadcast_to, require_one_of, softplus, xlogy
-from numpyro.distributions._shapes import promote_shapes
 from numpyro.distributions._validation import check_key, validate_sample
-from numpyro.distributions.discrete.poisson import Poisson
+from numpyro.distributions.discrete.gated import Gated, GatedByLogits, GatedPoisson
 from numpyro.distributions.distribution import Distribution
 
 
-class ZeroInflatedProbs(Distribution):
+class ZeroInflatedProbs(Gated):
     r"""With probability ``gate`` zero, else a draw of ``base_dist``.
 
     .. math:: P(0) = g + (1 - g)\,p(0), \qquad P(k) = (1 - g)\,p(k) \text{ for } k \ne 0
@@ -36,24 +33,15 @@ class ZeroInflatedProbs(Distribution):
     """
 
     __module__ = "numpyro.distributions.discrete"
-    arg_constraints = {"gate": constraints.unit_interval}
-    pytree_data_fields = ("base_dist",)
-    gate: Any
-
-    def __init__(self, base_dist: Distribution, gate: ArrayLike, *, validate_args: bool | None = None) -> None:
-        self._set_up(base_dist, "gate", gate, validate_args)
+    expected_base = "single discrete numbers"
 
     def _set_up(self, base_dist: Distribution, name: str, parameter: ArrayLike, validate_args: bool | None) -> None:
-        begin = f"{type(self).__name__} expected a base_dist of single discrete numbers, but got"
-        if base_dist.event_shape:
-            raise ValueError(f"{begin} {type(base_dist).__name__} of event shape {base_dist.event_shape}.")
         if not base_dist.is_discrete:
-            raise UsageError(f"{begin} {type(base_dist).__name__} on {base_dist.support!r}.")
-        batch_shape = lax.broadcast_shapes(jnp.shape(parameter), base_dist.batch_shape)
-        self.base_dist = base_dist.expand(batch_shape)
-        (parameter,) = promote_shapes(parameter, shape=batch_shape)
-        setattr(self, name, parameter)
-        Distribution.__init__(self, batch_shape=batch_shape, validate_args=validate_args)
+            raise UsageError(
+                f"{type(self).__name__} expected a base_dist of {self.expected_base}, but got "
+                f"{type(base_dist).__name__} on {base_dist.support!r}."
+            )
+        super()._set_up(base_dist, name, parameter, validate_args)
 
     @property
     def support(self) -> Any:  # type: ignore[override]
@@ -107,14 +95,10 @@ class ZeroInflatedProbs(Distribution):
         return jnp.where(is_open & ((q <= negative) | (q > negative + self.gate)), value, jnp.where(q > 0, 0.0, value))
 
     def entropy(self) -> Array:
-        try:
-            base_entropy = self.base_dist.entropy()
-        except NotImplementedError as error:
-            raise NotImplementedError(f"{type(self).__name__} has no entropy, as {error}") from error
         gate, at_zero = jnp.asarray(self.gate), self._at_zero()
         total = gate + self._open * at_zero
         # what the base has apart from 0, and there the logarithm of 1 - gate
-        rest = base_entropy + xlogy(at_zero, at_zero)
+        rest = self._base_entropy() + xlogy(at_zero, at_zero)
         return self._open * rest - (1 - at_zero) * xlogy(self._open, self._open) - xlogy(total, total)
 
     @property
@@ -127,7 +111,7 @@ class ZeroInflatedProbs(Distribution):
         return broadcast_to(self._open * (base.variance + self.gate * jnp.square(base.mean)), self.batch_shape)
 
 
-class ZeroInflatedLogits(ZeroInflatedProbs):
+class ZeroInflatedLogits(GatedByLogits, ZeroInflatedProbs):
     r"""With probability :math:`g = 1 / (1 + e^{-l})` zero, else a draw of ``base_dist``.
 
     .. math:: P(0) = g + (1 - g)\,p(0), \qquad P(k) = (1 - g)\,p(k) \text{ for } k \ne 0
@@ -142,15 +126,6 @@ class ZeroInflatedLogits(ZeroInflatedProbs):
     """
 
     __module__ = "numpyro.distributions.discrete"
-    arg_constraints = {"gate_logits": constraints.real}
-    gate_logits: Any
-
-    def __init__(self, base_dist: Distribution, gate_logits: ArrayLike, *, validate_args: bool | None = None) -> None:
-        self._set_up(base_dist, "gate_logits", gate_logits, validate_args)
-
-    @lazy_property
-    def gate(self) -> Array:
-        return expit(self.gate_logits)
 
     @property
     def _open(self) -> Array:
@@ -163,7 +138,7 @@ class ZeroInflatedLogits(ZeroInflatedProbs):
         return jnp.where(jnp.equal(value, 0), jnp.logaddexp(logits, log_base), log_base) - softplus(logits)
 
 
-class ZeroInflatedPoisson(ZeroInflatedProbs):
+class ZeroInflatedPoisson(GatedPoisson, ZeroInflatedProbs):
     r"""With probability ``gate`` zero, else a Poisson count.
 
     .. math:: P(0) = g + (1 - g)\,e^{-\lambda}, \qquad P(k) = (1 - g)\,\frac{\lambda^k e^{-\lambda}}{k!}, \quad k \ge 1
@@ -177,12 +152,6 @@ class ZeroInflatedPoisson(ZeroInflatedProbs):
     """
 
     __module__ = "numpyro.distributions.discrete"
-    arg_constraints = {"gate": constraints.unit_interval, "rate": constraints.positive}
-    support = constraints.nonnegative_integer
-
-    def __init__(self, gate: ArrayLike, rate: ArrayLike = 1.0, *, validate_args: bool | None = None) -> None:
-        _, self.rate = promote_shapes(gate, rate)
-        super().__init__(Poisson(self.rate, validate_args=False), gate, validate_args=validate_args)
 
 
 def ZeroInflatedDistribution(
@@ -206,9 +175,8 @@ def ZeroInflatedDistribution(
     1.2
     """
     name, parameter = require_one_of(gate=gate, gate_logits=gate_logits)
-    if name == "gate":
-        return ZeroInflatedProbs(base_dist, parameter, validate_args=validate_args)
-    return ZeroInflatedLogits(base_dist, parameter, validate_args=validate_args)
+    form = ZeroInflatedProbs if name == "gate" else ZeroInflatedLogits
+    return form(base_dist, parameter, validate_args=validate_args)
 
 
 ZeroInflatedDistribution.__module__ = "numpyro.distributions.discrete"
