@@ -10,13 +10,13 @@ from jax import lax, random
 
 from numpyro._errors import UsageError
 from numpyro._typing import Array, ArrayLike, Key, Shape
-from numpyro.distributions import constraints
 from numpyro.distributions._maths import broadcast_to
 from numpyro.distributions._shapes import promote_shapes
-from numpyro.distributions._validation import check_key, concrete, validate_sample
+from numpyro.distributions._validation import check_key, validate_sample
 from numpyro.distributions.distribution import Distribution
 from numpyro.distributions.truncated import interval
 from numpyro.distributions.truncated.families import standard_points, standardize
+from numpyro.distributions.truncated.order import check_order
 from numpyro.distributions.truncated.standard import Standard
 
 
@@ -56,12 +56,7 @@ class Truncated(Distribution):
 
     def validate_args(self, strict: bool = True) -> None:
         super().validate_args(strict)
-        low, high = concrete(self.low), concrete(self.high)
-        if low is not None and high is not None and not (low < high).all():
-            raise ValueError(
-                f"{type(self).__name__} distribution got invalid low and high parameters: expected low < high, but "
-                f"got low={self.low} and high={self.high}."
-            )
+        check_order(self)
 
     def _interval(self, *values: ArrayLike) -> tuple[Standard, Any, list[Array], Any]:
         """Standard distribution, shape parameter, standardised low, high and values in one shape, and scale."""
@@ -126,6 +121,3 @@ class Truncated(Distribution):
     def _infinite_beyond(self, order: int, moment: Array) -> Array:
         """The moment of this order; where it does not exist, an infinity."""
         return moment
-
-
-BOUND = constraints.dependent(is_discrete=False, event_dim=0)

@@ -8,7 +8,8 @@ from numpyro._typing import ArrayLike
 from numpyro.distributions import constraints
 from numpyro.distributions.continuous import Gamma
 from numpyro.distributions.distribution import Distribution
-from numpyro.distributions.truncated.base import BOUND, Truncated
+from numpyro.distributions.truncated.base import Truncated
+from numpyro.distributions.truncated.bounds import AtLeast, AtMost, Between, truncate
 
 
 class GammaBase(Truncated):
@@ -18,7 +19,7 @@ class GammaBase(Truncated):
     low: Any = 0.0
 
 
-class LeftTruncatedGamma(GammaBase):
+class LeftTruncatedGamma(AtLeast, GammaBase):
     r"""A gamma distribution, given that it is at least ``low``.
 
     .. math:: p(x) = \frac{\beta^\alpha x^{\alpha - 1} e^{-\beta x}}{\Gamma(\alpha, \beta a)}, \quad x \ge a
@@ -36,18 +37,9 @@ class LeftTruncatedGamma(GammaBase):
 
     __module__ = "numpyro.distributions.truncated"
     arg_constraints = {"low": constraints.nonnegative}
-    reparametrized_params = ["low"]
-    supported_types = (Gamma,)
-
-    def __init__(self, base_dist: Distribution, low: ArrayLike = 0.0, *, validate_args: bool | None = None) -> None:
-        super().__init__(base_dist, validate_args, low=low)
-
-    @constraints.dependent_property(is_discrete=False, event_dim=0)
-    def support(self) -> constraints.Constraint:
-        return constraints.greater_than_eq(self.low)
 
 
-class RightTruncatedGamma(GammaBase):
+class RightTruncatedGamma(AtMost, GammaBase):
     r"""A gamma distribution, given that it is at most ``high``.
 
     .. math:: p(x) = \frac{\beta^\alpha x^{\alpha - 1} e^{-\beta x}}{\gamma(\alpha, \beta b)}, \quad 0 < x \le b
@@ -65,18 +57,12 @@ class RightTruncatedGamma(GammaBase):
 
     __module__ = "numpyro.distributions.truncated"
     arg_constraints = {"high": constraints.positive}
-    reparametrized_params = ["high"]
-    supported_types = (Gamma,)
 
     def __init__(self, base_dist: Distribution, high: ArrayLike = 1.0, *, validate_args: bool | None = None) -> None:
-        super().__init__(base_dist, validate_args, high=high)
-
-    @constraints.dependent_property(is_discrete=False, event_dim=0)
-    def support(self) -> constraints.Constraint:
-        return constraints.interval(0.0, self.high)
+        super().__init__(base_dist, high, validate_args=validate_args)
 
 
-class TwoSidedTruncatedGamma(GammaBase):
+class TwoSidedTruncatedGamma(Between, GammaBase):
     r"""A gamma distribution, given that it lies between ``low`` and ``high``.
 
     .. math:: p(x) = \frac{\beta^\alpha x^{\alpha - 1} e^{-\beta x}}{\gamma(\alpha, \beta b) - \gamma(\alpha, \beta a)},
@@ -95,23 +81,6 @@ class TwoSidedTruncatedGamma(GammaBase):
     """
 
     __module__ = "numpyro.distributions.truncated"
-    arg_constraints = {"low": BOUND, "high": BOUND}
-    reparametrized_params = ["low", "high"]
-    supported_types = (Gamma,)
-
-    def __init__(
-        self,
-        base_dist: Distribution,
-        low: ArrayLike = 0.0,
-        high: ArrayLike = 1.0,
-        *,
-        validate_args: bool | None = None,
-    ) -> None:
-        super().__init__(base_dist, validate_args, low=low, high=high)
-
-    @constraints.dependent_property(is_discrete=False, event_dim=0)
-    def support(self) -> constraints.Constraint:
-        return constraints.interval(self.low, self.high)
 
 
 def TruncatedGamma(
@@ -132,11 +101,8 @@ def TruncatedGamma(
         :class:`Gamma`, whichever the given bounds call for.
     """
     base = Gamma(concentration, rate, validate_args=validate_args)
-    if low is None:
-        return base if high is None else RightTruncatedGamma(base, high=high, validate_args=validate_args)
-    if high is None:
-        return LeftTruncatedGamma(base, low=low, validate_args=validate_args)
-    return TwoSidedTruncatedGamma(base, low=low, high=high, validate_args=validate_args)
+    families = {"at_least": LeftTruncatedGamma, "at_most": RightTruncatedGamma, "between": TwoSidedTruncatedGamma}
+    return truncate(base, low, high, validate_args, **families)
 
 
 TruncatedGamma.__module__ = "numpyro.distributions.truncated"

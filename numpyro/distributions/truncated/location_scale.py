@@ -5,10 +5,10 @@ from __future__ import annotations
 import jax.numpy as jnp
 
 from numpyro._typing import Array, ArrayLike
-from numpyro.distributions import constraints
 from numpyro.distributions.continuous import Cauchy, Normal, StudentT
 from numpyro.distributions.distribution import Distribution
-from numpyro.distributions.truncated.base import BOUND, Truncated
+from numpyro.distributions.truncated.base import Truncated
+from numpyro.distributions.truncated.bounds import AtLeast, AtMost, Between, truncate
 from numpyro.distributions.truncated.families import SYMMETRIC
 
 
@@ -28,7 +28,7 @@ class LocationScale(Truncated):
         return jnp.where(jnp.less_equal(df, order) & (up | down), infinite, moment)
 
 
-class LeftTruncatedDistribution(LocationScale):
+class LeftTruncatedDistribution(AtLeast, LocationScale):
     r"""A symmetric distribution on the line, given that it is at least ``low``.
 
     .. math:: p(x) = \frac{f(x)}{1 - F(a)}, \quad x \ge a
@@ -46,19 +46,9 @@ class LeftTruncatedDistribution(LocationScale):
     """
 
     __module__ = "numpyro.distributions.truncated"
-    arg_constraints = {"low": constraints.real}
-    reparametrized_params = ["low"]
-    supported_types = SYMMETRIC
-
-    def __init__(self, base_dist: Distribution, low: ArrayLike = 0.0, *, validate_args: bool | None = None) -> None:
-        super().__init__(base_dist, validate_args, low=low)
-
-    @constraints.dependent_property(is_discrete=False, event_dim=0)
-    def support(self) -> constraints.Constraint:
-        return constraints.greater_than_eq(self.low)
 
 
-class RightTruncatedDistribution(LocationScale):
+class RightTruncatedDistribution(AtMost, LocationScale):
     r"""A symmetric distribution on the line, given that it is at most ``high``.
 
     .. math:: p(x) = \frac{f(x)}{F(b)}, \quad x \le b
@@ -76,19 +66,9 @@ class RightTruncatedDistribution(LocationScale):
     """
 
     __module__ = "numpyro.distributions.truncated"
-    arg_constraints = {"high": constraints.real}
-    reparametrized_params = ["high"]
-    supported_types = SYMMETRIC
-
-    def __init__(self, base_dist: Distribution, high: ArrayLike = 0.0, *, validate_args: bool | None = None) -> None:
-        super().__init__(base_dist, validate_args, high=high)
-
-    @constraints.dependent_property(is_discrete=False, event_dim=0)
-    def support(self) -> constraints.Constraint:
-        return constraints.less_than_eq(self.high)
 
 
-class TwoSidedTruncatedDistribution(LocationScale):
+class TwoSidedTruncatedDistribution(Between, LocationScale):
     r"""A symmetric distribution on the line, given that it lies between ``low`` and ``high``.
 
     .. math:: p(x) = \frac{f(x)}{F(b) - F(a)}, \quad a \le x \le b
@@ -107,23 +87,6 @@ class TwoSidedTruncatedDistribution(LocationScale):
     """
 
     __module__ = "numpyro.distributions.truncated"
-    arg_constraints = {"low": BOUND, "high": BOUND}
-    reparametrized_params = ["low", "high"]
-    supported_types = SYMMETRIC
-
-    def __init__(
-        self,
-        base_dist: Distribution,
-        low: ArrayLike = 0.0,
-        high: ArrayLike = 1.0,
-        *,
-        validate_args: bool | None = None,
-    ) -> None:
-        super().__init__(base_dist, validate_args, low=low, high=high)
-
-    @constraints.dependent_property(is_discrete=False, event_dim=0)
-    def support(self) -> constraints.Constraint:
-        return constraints.interval(self.low, self.high)
 
 
 def TruncatedDistribution(
@@ -148,13 +111,15 @@ def TruncatedDistribution(
     >>> round(float(d.mean), 3)
     30.033
     """
-    if low is None:
-        if high is None:
-            return base_dist
-        return RightTruncatedDistribution(base_dist, high=high, validate_args=validate_args)
-    if high is None:
-        return LeftTruncatedDistribution(base_dist, low=low, validate_args=validate_args)
-    return TwoSidedTruncatedDistribution(base_dist, low=low, high=high, validate_args=validate_args)
+    return truncate(
+        base_dist,
+        low,
+        high,
+        validate_args,
+        at_least=LeftTruncatedDistribution,
+        at_most=RightTruncatedDistribution,
+        between=TwoSidedTruncatedDistribution,
+    )
 
 
 def TruncatedNormal(

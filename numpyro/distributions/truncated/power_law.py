@@ -11,6 +11,7 @@ from numpyro.distributions._maths import broadcast_to, where_inside, xlogy
 from numpyro.distributions._shapes import promote_shapes
 from numpyro.distributions._validation import check_key, concrete, validate_sample
 from numpyro.distributions.distribution import Distribution
+from numpyro.distributions.truncated.order import check_order
 
 
 class DoublyTruncatedPowerLaw(Distribution):
@@ -48,14 +49,8 @@ class DoublyTruncatedPowerLaw(Distribution):
 
     def validate_args(self, strict: bool = True) -> None:
         super().validate_args(strict)
-        low, high = concrete(self.low), concrete(self.high)
-        if low is not None and high is not None and not (low < high).all():
-            raise ValueError(
-                "DoublyTruncatedPowerLaw distribution got invalid low and high parameters: expected low < high, but "
-                f"got low={self.low} and high={self.high}."
-            )
-
-        alpha = concrete(self.alpha)
+        check_order(self)
+        low, alpha = concrete(self.low), concrete(self.alpha)
         if low is not None and alpha is not None and ((low == 0) & (alpha <= -1)).any():
             raise ValueError(
                 "DoublyTruncatedPowerLaw distribution got invalid alpha and low parameters: from low = 0 on, x**alpha "
