@@ -10,6 +10,7 @@ import numpy as np
 from jax import lax, random
 
 from numpyro._typing import Array, ArrayLike, Key, Shape
+from numpyro.ops import counts
 from numpyro.ops.rejection import loggamma
 
 _PI = 3.141592653589793
@@ -25,10 +26,7 @@ def binomial(key: Key, p: ArrayLike, n: ArrayLike = 1, shape: Shape = ()) -> Arr
     :return: integers of the given shape.
     """
     shape = tuple(shape) or lax.broadcast_shapes(jnp.shape(p), jnp.shape(n))
-    count = jnp.asarray(n)
-    draws = random.binomial(key, count, jnp.asarray(p), shape)
-    # a float32 may round up a large number of trials
-    return jnp.minimum(draws.astype(jnp.result_type(int)), count.astype(jnp.result_type(int)))
+    return counts.binomial(key, n, p, shape)
 
 
 def categorical(key: Key, p: ArrayLike, shape: Shape = ()) -> Array:
@@ -108,7 +106,7 @@ def gamma_poisson(key: Key, concentration: ArrayLike, mean: ArrayLike, shape: Sh
     log_gamma = loggamma(key_gamma, concentration, shape)
     rate = jnp.exp(log_gamma - jnp.log(concentration)) * mean
     # counts beyond the integers are cut to the largest ones
-    return random.poisson(key_poisson, jnp.minimum(rate, jnp.iinfo(jnp.result_type(int)).max / 2), shape)
+    return counts.poisson(key_poisson, jnp.minimum(rate, jnp.iinfo(jnp.result_type(int)).max / 2), shape)
 
 
 def von_mises_centered(key: Key, concentration: ArrayLike, shape: Shape = (), dtype: Any = None) -> Array:

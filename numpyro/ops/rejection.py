@@ -24,7 +24,11 @@ _LANE = 128  # elements whose ranks one product with a triangle of ones counts
 
 
 def sample_by_rejection(
-    key: Key, propose: Callable[..., tuple[Array, Array]], parameters: tuple[Array, ...], shape: Shape
+    key: Key,
+    propose: Callable[..., tuple[Array, Array]],
+    parameters: tuple[Array, ...],
+    shape: Shape,
+    packing: int = 8,
 ) -> Array:
     """Repeat proposals until each element has accepted one.
 
@@ -33,6 +37,7 @@ def sample_by_rejection(
         It must accept where a parameter is not a number.
     :param parameters: arrays, each either a scalar or of the given shape.
     :param shape: shape of the result.
+    :param packing: how many times fewer elements there is room for after the first proposals.
     :return: the accepted proposals.
     """
     size = math.prod(shape)
@@ -41,7 +46,7 @@ def sample_by_rejection(
     if size < _FEW:
         return _repeat(key, propose, flat, size)[1].reshape(shape)
     value, accepted = propose(key_first, *flat, (size,))
-    packed = size // 8
+    packed = -(-size // packing // _LANE) * _LANE
 
     def finish(state: tuple[Key, Array, Array]) -> tuple[Key, Array, Array]:
         key, value, accepted = state

@@ -17,6 +17,7 @@ from numpyro.distributions._validation import check_key, concrete, validate_samp
 from numpyro.distributions.discrete.gated import Gated, GatedByLogits, GatedPoisson
 from numpyro.distributions.discrete.poisson import Poisson
 from numpyro.distributions.distribution import Distribution, ExpandedDistribution
+from numpyro.ops.counts import poisson
 from numpyro.ops.special import log1mexp
 
 
@@ -263,4 +264,4 @@ def _sample_nonzero_poisson(base: Poisson, key: Key, shape: Shape) -> Array:
     # The first of the arrivals during a time of length `rate`, given that there is one, and how many come after it.
     key_first, key_rest = random.split(key)
     first = -jnp.log1p(random.uniform(key_first, shape) * jnp.expm1(-jnp.asarray(base.rate)))
-    return 1 + random.poisson(key_rest, jnp.maximum(base.rate - first, 0), shape)
+    return 1 + poisson(key_rest, jnp.maximum(base.rate - first, 0), shape)

@@ -6,7 +6,6 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from jax import random
 from jax.scipy.special import gammaincc
 
 from numpyro._typing import Array, ArrayLike, Key, Shape
@@ -17,6 +16,7 @@ from numpyro.distributions._validation import check_key, concrete, validate_samp
 from numpyro.distributions.discrete.support import count_quantile
 from numpyro.distributions.distribution import Distribution
 from numpyro.distributions.kl import kl_divergence
+from numpyro.ops.counts import poisson
 from numpyro.ops.log_gamma import gammaln, log_poisson
 
 
@@ -45,7 +45,7 @@ class Poisson(Distribution):
 
     def sample(self, key: Key, sample_shape: Shape = ()) -> Array:
         check_key(self, key, sample_shape)
-        return random.poisson(key, self.rate, sample_shape + self.batch_shape)
+        return poisson(key, self.rate, sample_shape + self.batch_shape)
 
     @validate_sample
     def log_prob(self, value: ArrayLike) -> Array:
