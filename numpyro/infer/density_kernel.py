@@ -18,6 +18,7 @@ import numpy as np
 from numpyro._errors import UsageError
 from numpyro._typing import Array, ArrayLike, Key, PyTree
 from numpyro.infer.initialization import init_to_uniform
+from numpyro.infer.mcmc.arguments import position_of
 from numpyro.infer.mcmc.kernel import MCMCKernel
 from numpyro.infer.mcmc.sampler import Sampler, record
 from numpyro.infer.model import InitializationError, Layout, ModelView, initial_candidate
@@ -369,6 +370,7 @@ class DensityKernel(MCMCKernel):
 
         :param init_params: unconstrained values to start from, with a leading axis like that of the keys.
         """
+        init_params = position_of(init_params)
         batched = not is_prng_key(rng_key)
         one_params = jax.tree.map(lambda leaf: leaf[0], init_params) if batched else init_params
         one_key = rng_key[0] if batched else rng_key

@@ -22,6 +22,7 @@ from numpyro.infer.hmc.state import HMCState, make_schedule, schedule_of
 from numpyro.infer.hmc.transition import HMCAlgorithm, Tuning
 from numpyro.infer.hmc.warmup import ADAPTATIONS, Warmup, make_estimators
 from numpyro.infer.initialization import init_to_uniform
+from numpyro.infer.mcmc.arguments import position_of
 from numpyro.infer.mcmc.kernel import MCMCKernel
 from numpyro.infer.model import ModelView
 from numpyro.infer.program import compiled_programs, is_traced
@@ -320,6 +321,7 @@ class HMC(MCMCKernel):
 
         :param init_params: unconstrained values to start from, with a leading axis like that of the keys.
         """
+        init_params = position_of(init_params)
         batched = not is_prng_key(rng_key)
         one_params = jax.tree.map(lambda leaf: leaf[0], init_params) if batched else init_params
         one_key = rng_key[0] if batched else rng_key

@@ -12,6 +12,7 @@ import numpy as np
 from numpyro._typing import Key, PyTree
 from numpyro.infer.mcmc.kernel import MCMCKernel
 from numpyro.infer.mcmc.stopping import Until
+from numpyro.infer.util import ParamInfo
 from numpyro.util import is_prng_key
 
 CHAIN_METHODS = ("sequential", "parallel", "vectorized")
@@ -89,6 +90,12 @@ def is_batch_of_keys(rng_key: Key, num_chains: int) -> bool:
     raise ValueError(
         f"`rng_key` must be a key, such as jax.random.key(0), or a batch of num_chains keys; got {rng_key!r}."
     )
+
+
+def position_of(init_params: PyTree) -> PyTree:
+    """The values to start from, where what is given is the ``param_info`` of
+    :func:`~numpyro.infer.util.initialize_model`, which has them with their potential energy."""
+    return init_params.z if isinstance(init_params, ParamInfo) else init_params
 
 
 def require_init_params(init_params: PyTree, num_chains: int) -> None:

@@ -242,6 +242,7 @@ class MCMC(Results):
         kept: Kept | None = None,
     ) -> None:
         excluded, extra_fields = arguments.split_fields(extra_fields, self._sample_field)
+        init_params = arguments.position_of(init_params)
         arguments.require_init_params(init_params, self.num_chains)
         batched_keys = arguments.is_batch_of_keys(rng_key, self.num_chains)
         self._args, self._kwargs = args, kwargs

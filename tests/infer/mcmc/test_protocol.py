@@ -14,7 +14,9 @@ import numpyro
 import numpyro.distributions as dist
 from numpyro._errors import UsageError
 from numpyro.infer import HMC, MCMC, NUTS
+from numpyro.infer.hmc import hmc
 from numpyro.infer.mcmc import MCMCKernel
+from numpyro.infer.util import initialize_model
 
 KEY = jax.random.PRNGKey(0)
 WalkState = namedtuple("WalkState", ["u", "accepted", "rng_key"])
@@ -213,3 +215,23 @@ def test_a_subclass_that_overrides_nothing_of_these_runs_as_its_parent():
         mcmc.run(KEY)
         samples.append(mcmc.get_samples()["x"])
     np.testing.assert_array_equal(*samples)
+
+
+@pytest.mark.parametrize("chain_method", ["sequential", "vectorized"])
+def test_a_run_starts_at_the_point_that_initialize_model_found(chain_method):
+    def model():
+        numpyro.sample("x", dist.Normal(0.0, 1.0))
+        numpyro.sample("s", dist.HalfNormal(1.0))
+
+    keys = jax.random.split(jax.random.key(0), 2)
+    start = initialize_model(keys, model).param_info
+    mcmc = MCMC(NUTS(model), num_warmup=0, num_samples=1, num_chains=2, chain_method=chain_method, progress_bar=False)
+    mcmc.run(jax.random.key(1), init_params=start)
+    from_values = mcmc.get_samples()["x"]
+    mcmc.run(jax.random.key(1), init_params=start.z)
+    np.testing.assert_array_equal(mcmc.get_samples()["x"], from_values)
+    init, _ = hmc(initialize_model(keys[0], model).potential_fn)
+    one = jax.tree.map(lambda leaf: leaf[0], start)
+    state = init(one, num_warmup=0, rng_key=keys[0])
+    np.testing.assert_array_equal(state.z["x"], one.z["x"])
+    np.testing.assert_allclose(state.potential_energy, one.potential_energy, rtol=1e-6)
