@@ -1,4 +1,13 @@
-"""Inference: what algorithms need to know of a model, and the algorithms."""
+"""Inference: what algorithms need to know of a model, and the algorithms.
+
+What lies in rooms of its own, such as :mod:`numpyro.infer.autoguide`, is imported when it is first asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from typing import Any
 
 from numpyro.infer.barker import BarkerMH
 from numpyro.infer.elbo import ELBO, RenyiELBO, Trace_ELBO, TraceEnum_ELBO, TraceGraph_ELBO, TraceMeanField_ELBO
@@ -59,3 +68,20 @@ __all__ = [
     "log_likelihood",
     "psis_diagnostic",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a submodule on first use: ``numpyro.infer.autoguide`` needs no import statement of its own."""
+    path = f"{__name__}.{name}"
+    if not name.startswith("_"):
+        try:
+            return importlib.import_module(path)
+        except ModuleNotFoundError as error:
+            if error.name != path:
+                raise
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    submodules = (found.name for found in pkgutil.iter_modules(__path__) if not found.name.startswith("_"))
+    return sorted({*globals(), *submodules})

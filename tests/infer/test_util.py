@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
+import sys
 from functools import partial
 
 import jax
@@ -401,3 +403,10 @@ def test_potential_functions_by_transforms_or_by_replay(dynamic_args):
         # The support of `below` is that of the transforms, or that which the value of `scale` makes.
         np.testing.assert_allclose(values["below"], 0.4 if replay_model else 0.2, rtol=1e-5)
         assert ("sum" in values) is replay_model
+
+
+def test_rooms_of_inference_need_no_import_of_their_own():
+    program = "import numpyro.infer; numpyro.infer.autoguide.AutoNormal; numpyro.infer.reparam.LocScaleReparam"
+    subprocess.run([sys.executable, "-c", program], check=True)
+    with pytest.raises(AttributeError, match="nosuch"):
+        numpyro.infer.nosuch  # noqa: B018
