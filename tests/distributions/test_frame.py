@@ -553,3 +553,29 @@ def test_distributions_are_made_in_threads() -> None:
 def test_parameters_that_do_not_broadcast_are_named_with_their_shapes(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+class OfOneTree(dist.Distribution):
+    """As some packages write it: ``tree_flatten`` gives a pytree in place of a tuple of them."""
+
+    support = constraints.real
+
+    def __init__(self, params):
+        self.params = params
+        super().__init__()
+
+    def log_prob(self, value):
+        return -jnp.abs(value - self.params["loc"])
+
+    def tree_flatten(self):
+        return self.params, None
+
+    @classmethod
+    def tree_unflatten(cls, aux_data, params):
+        return cls(params)
+
+
+def test_a_subclass_may_flatten_into_one_pytree():
+    doubled = jax.tree.map(lambda leaf: 2 * leaf, OfOneTree({"loc": 1.5}))
+    assert doubled.params == {"loc": 3.0}
+    assert jax.jit(lambda d: d.log_prob(1.0))(doubled) == -2.0

@@ -109,7 +109,7 @@ class Distribution(metaclass=DistributionMeta):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        jax.tree_util.register_pytree_node(cls, lambda d: d.tree_flatten(), cls.tree_unflatten)
+        jax.tree_util.register_pytree_node(cls, _flatten, functools.partial(_unflatten, cls))
 
     def __init__(self, batch_shape: Shape = (), event_shape: Shape = (), *, validate_args: bool | None = None) -> None:
         self._batch_shape = tuple(batch_shape)
@@ -422,3 +422,15 @@ def _aux_fields(cls: type) -> tuple[str, ...]:
     for base in cls.__mro__:
         fields.update(dict.fromkeys(base.__dict__.get("pytree_aux_fields", ())))
     return (*fields, "_validate_args")
+
+
+def _flatten(distribution: Any) -> tuple[tuple, Any]:
+    """What ``tree_flatten`` gives; of a subclass that gives one pytree where a tuple of them is asked for, that one."""
+    children, aux = distribution.tree_flatten()
+    is_tuple = isinstance(children, tuple | list)
+    return (children if is_tuple else (children,)), (is_tuple, aux)
+
+
+def _unflatten(cls: type[Distribution], aux: tuple[bool, Any], children: tuple) -> Distribution:
+    is_tuple, own_aux = aux
+    return cls.tree_unflatten(own_aux, children if is_tuple else children[0])
