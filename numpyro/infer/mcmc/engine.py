@@ -155,7 +155,11 @@ def _build(
         return state, jax.tree.map(chains_first, records)
 
     def finish(data: PyTree, records: dict[str, PyTree]) -> dict[str, PyTree]:
-        draws = jax.vmap(lambda record: sampler.postprocess(data, record[fields[0]]))(records)
+        of_one = lambda value: sampler.postprocess(data, value)
+        try:
+            draws = jax.vmap(of_one)(records[fields[0]])
+        except NotImplementedError:  # an operation of the model without a batching rule, as packages bring their own
+            draws = jax.lax.map(of_one, records[fields[0]])
         if excluded and isinstance(draws, dict):
             draws = {name: draw for name, draw in draws.items() if name not in excluded}
         return {**records, fields[0]: draws}

@@ -6,9 +6,11 @@ import pickle
 import re
 
 import jax
+import jax.extend
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.interpreters import ad, mlir
 
 import numpyro
 import numpyro.distributions as dist
@@ -452,3 +454,19 @@ def test_a_state_of_the_documented_fields_alone_has_no_more_warmup():
     mcmc.post_warmup_state = state._replace(adapt_state=adapt_state)
     mcmc.run(jax.random.key(1))
     assert mcmc.last_state.adapt_state.step_size == state.adapt_state.step_size
+
+
+def test_a_model_may_have_operations_without_a_batching_rule():
+    double = jax.extend.core.Primitive("double_of_one")
+    double.def_abstract_eval(lambda x: x)
+    mlir.register_lowering(double, mlir.lower_fun(lambda x: 2 * x, multiple_results=False))
+    ad.primitive_jvps[double] = lambda primals, tangents: (double.bind(*primals), 2 * tangents[0])
+
+    def model():
+        x = numpyro.sample("x", dist.Normal(0.0, 1.0))
+        numpyro.deterministic("twice", double.bind(x))
+
+    mcmc = MCMC(NUTS(model), num_warmup=5, num_samples=5, progress_bar=False)
+    mcmc.run(jax.random.key(0))
+    draws = mcmc.get_samples()
+    np.testing.assert_allclose(draws["twice"], 2 * draws["x"], rtol=1e-6)
