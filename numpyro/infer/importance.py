@@ -6,11 +6,13 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import numpy as np
 
 from numpyro._errors import UsageError
 from numpyro._typing import Array, Key, PyTree
 from numpyro.infer.elbo.particles import run_both, site_terms, sum_terms
+from numpyro.infer.model.density import is_latent
 from numpyro.infer.model.draws import map_draws
 from numpyro.util import find_stack_level
 
@@ -67,6 +69,64 @@ def psis_diagnostic(
         )
         log_weights = log_weights[np.isfinite(log_weights)]
     return pareto_shape(log_weights, rounding)
+
+
+def importance_resample(
+    rng_key: Key,
+    param_map: dict[str, PyTree],
+    model: Callable,
+    guide: Callable,
+    *args: Any,
+    num_samples: int = 1000,
+    num_particles: int | None = None,
+    chunk_size: int | None = None,
+    **kwargs: Any,
+) -> tuple[dict[str, Array], float]:
+    """Draws of a guide, drawn again by their importance weights :math:`p(x, z) / q(z)`: closer to the posterior.
+
+    The weights are smoothed by their Pareto tail; the new draws are a systematic sample, with replacement.
+
+    :param rng_key: a key.
+    :param param_map: the (constrained) values of the params of model and guide.
+    :param model: the model.
+    :param guide: the guide.
+    :param args: arguments of both.
+    :param num_samples: the number of draws to return.
+    :param num_particles: the number of draws of the guide to choose from, at least 25; by default ten times as many.
+    :param chunk_size: draws of the guide evaluated at a time; all by default.
+    :param kwargs: keyword arguments of both.
+    :return: values of the latent sites of the model by name, with ``num_samples`` in front, and the shape
+        :math:`\\hat k` of the tail; above 0.7 the draws are not to be trusted (see :func:`psis_diagnostic`).
+    :raises ValueError: for too few draws, or where no weight is positive.
+
+    **Reference:** Vehtari, Simpson, Gelman, Yao & Gabry, *Pareto smoothed importance sampling* (2024).
+    """
+    num_particles = 10 * num_samples if num_particles is None else num_particles
+    if num_samples < 1 or num_particles < 25:
+        raise UsageError(
+            f"importance_resample needs num_samples of at least 1 and num_particles of at least 25, got {num_samples} "
+            f"and {num_particles}."
+        )
+    draw_key, choice_key = jax.random.split(rng_key)
+
+    def draw(rng_key: Any, _: PyTree) -> tuple[dict[str, Any], Array]:
+        model_trace, guide_trace = run_both(rng_key, param_map, model, guide, args, kwargs)
+        values = {name: site["value"] for name, site in model_trace.items() if is_latent(site)}
+        return values, sum_terms(site_terms(model_trace)) - sum_terms(site_terms(guide_trace))
+
+    values, found = map_draws(draw, draw_key, {}, (num_particles,), parallel=True, batch_size=chunk_size)
+    log_weights = np.asarray(found)
+    rounding = 32 * float(np.finfo(log_weights.dtype).eps)
+    log_weights = np.where(np.isfinite(log_weights), log_weights, -np.inf).astype(np.float64)
+    if not np.isfinite(log_weights).any():
+        raise UsageError(
+            "importance_resample: no draw of the guide has a finite log density under the model; the guide proposes "
+            "values outside the supports of the model's sites, or its params are not finite."
+        )
+    smoothed, shape = smooth_log_weights(log_weights, rounding)
+    levels = (np.arange(num_samples) + float(jax.random.uniform(choice_key))) / num_samples
+    chosen = np.minimum(np.searchsorted(np.cumsum(np.exp(smoothed)), levels), num_particles - 1)
+    return jax.tree.map(lambda leaf: leaf[chosen], values), shape
 
 
 def pareto_shape(log_weights: np.ndarray, rounding: float = 1e-14) -> float:

@@ -10,7 +10,7 @@ import scipy.stats as st
 
 import numpyro
 import numpyro.distributions as dist
-from numpyro.infer.importance import fit_pareto_shape, pareto_shape, psis_diagnostic
+from numpyro.infer.importance import fit_pareto_shape, importance_resample, pareto_shape, psis_diagnostic
 
 KEY = jax.random.key(0)
 Y = np.array([0.5, 1.5, 2.5], np.float32)
@@ -70,3 +70,27 @@ def test_equal_weights_and_weights_that_are_none():
         psis_diagnostic(KEY, {}, model, guide, Y, num_particles=10)
     with pytest.raises(ValueError, match="`chunk_size` must be"):
         psis_diagnostic(KEY, {}, model, guide, Y, chunk_size=0)
+
+
+def test_resampled_draws_are_those_of_the_posterior():
+    """A guide that is off by a shift and too wide, on a posterior that is known."""
+
+    def model(y):
+        z = numpyro.sample("z", dist.Normal(0.0, 1.0))
+        numpyro.sample("y", dist.Normal(z, 1.0), obs=y)
+
+    def guide(y):
+        numpyro.sample("z", dist.Normal(numpyro.param("loc", 0.0), 1.2))
+
+    draws, shape = importance_resample(jax.random.key(0), {"loc": 0.5}, model, guide, 2.0, num_samples=2000)
+    assert draws["z"].shape == (2000,)
+    assert shape < 0.5
+    # The posterior is N(1, 1/2); five standard errors of 2000 draws fail once in a million keys.
+    assert abs(draws["z"].mean() - 1.0) < 5 * np.sqrt(0.5 / 2000)
+    assert abs(draws["z"].var() - 0.5) < 5 * 0.5 * np.sqrt(2 / 2000)
+    again, _ = importance_resample(jax.random.key(0), {"loc": 0.5}, model, guide, 2.0, num_samples=2000, chunk_size=999)
+    np.testing.assert_allclose(again["z"], draws["z"], rtol=1e-6)
+    with pytest.raises(ValueError, match="num_particles of at least 25"):
+        importance_resample(jax.random.key(0), {}, model, guide, 2.0, num_samples=2)
+    with pytest.raises(ValueError, match="no draw of the guide has a finite log density"):
+        importance_resample(jax.random.key(0), {"loc": 1e30}, model, guide, 2.0, num_samples=10)
