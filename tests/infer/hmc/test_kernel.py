@@ -207,7 +207,7 @@ def test_data_that_are_not_numbers_are_named():
 
 def test_discrete_sites_are_named():
     def discrete():
-        numpyro.sample("k", dist.Bernoulli(0.5))
+        numpyro.sample("k", dist.Poisson(0.5))
         numpyro.sample("x", dist.Normal(0.0, 1.0))
 
     for kernel in (NUTS(discrete), HMC(discrete)):
