@@ -12,7 +12,7 @@ The idea, in reading order:
 - :mod:`~numpyro.distributions.util`: functions that families share.
 """
 
-from numpyro.distributions import batch_util, constraints, kl, transforms, util
+from numpyro.distributions import batch_util, constraints, flows, kl, transforms, util
 from numpyro.distributions.censored import *  # noqa: F403
 from numpyro.distributions.censored import __all__ as _censored
 from numpyro.distributions.conjugate import *  # noqa: F403
@@ -56,6 +56,7 @@ __all__ = [
     "batch_util",
     "biject_to",
     "constraints",
+    "flows",
     "kl",
     "kl_divergence",
     "transforms",

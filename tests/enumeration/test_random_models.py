@@ -179,4 +179,4 @@ def test_some_random_models():
 @pytest.mark.parametrize("key", range(1, 11))
 def test_many_random_models(key):
     """500 in all."""
-    assert run(130, key) >= 50
+    assert run(170, key) >= 50
