@@ -30,6 +30,7 @@ from numpyro.infer.mixed_hmc import MixedHMC
 from numpyro.infer.pathfinder import Pathfinder
 from numpyro.infer.sa import SA
 from numpyro.infer.svi import SVI
+from numpyro.infer.tempered_smc import TemperedSMC
 from numpyro.infer.util import Predictive, initialize_model, log_likelihood
 
 __all__ = [
@@ -53,6 +54,7 @@ __all__ = [
     "RenyiELBO",
     "SA",
     "SVI",
+    "TemperedSMC",
     "TraceEnum_ELBO",
     "TraceGraph_ELBO",
     "TraceMeanField_ELBO",

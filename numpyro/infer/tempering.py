@@ -1,0 +1,99 @@
+"""The parts of tempering: prior and likelihood, the next temperature, resampling, the particles' covariance."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.scipy.special import logsumexp
+
+from numpyro._errors import UsageError
+from numpyro._typing import Array, Key, PyTree
+from numpyro.distributions import ImproperUniform, MaskedDistribution
+from numpyro.infer.model import ModelView, trace_log_density
+from numpyro.infer.model.density import is_latent, total
+from numpyro.infer.model.evaluate import enumerated_trace_at
+from numpyro.ops.sum_product import eliminate
+
+_NOT_DRAWN = ((ImproperUniform, "has an improper prior"), (MaskedDistribution, "is masked"))
+
+
+def split_density(view: ModelView, data: PyTree, z: dict[str, Array]) -> tuple[Array, Array]:
+    """The log prior of unconstrained values, Jacobian terms included, and their log likelihood."""
+    dim = view.first_available_dim
+    if dim is None:
+        model_trace, log_dets = view.trace_at(data, z)
+        _require_priors(model_trace)
+        observed = {name: site for name, site in model_trace.items() if site.get("is_observed")}
+        latent = {name: site for name, site in model_trace.items() if name not in observed}
+        return sum(map(total, log_dets.values()), trace_log_density(latent)), trace_log_density(observed)
+    args, kwargs = view.arguments.rebuild(data[1])
+    model_trace, problem = enumerated_trace_at(view.model, args, kwargs, z, data[0], dim)
+    _require_priors(model_trace)
+    names = {name for name, site in model_trace.items() if site["type"] == "sample" and not is_latent(site)}
+    prior = problem._replace(factors=[factor for factor in problem.factors if not names.issuperset(factor.origins)])
+    log_prior = eliminate(prior).total
+    return log_prior, eliminate(problem).total - log_prior
+
+
+def _require_priors(model_trace: dict[str, Any]) -> None:
+    """Raise where the density of a latent site is not that of what is drawn."""
+    for name, site in model_trace.items():
+        if site["type"] != "sample" or not is_latent(site):
+            continue
+        fn, why = site["fn"], "is scaled" if site["scale"] is not None else None
+        while fn is not None and why is None:
+            why = next((why for kind, why in _NOT_DRAWN if isinstance(fn, kind)), None)
+            fn = getattr(fn, "base_dist", None)
+        if why is not None:
+            raise UsageError(
+                f"TemperedSMC begins with draws of the prior, but the latent site '{name}' {why}. Give it a proper "
+                "prior outside of handlers.scale and handlers.mask, and what it should count besides as numpyro.factor."
+            )
+
+
+def next_temperature(log_likelihood: Array, temperature: Array, ess_fraction: float) -> Array:
+    """The highest temperature, up to 1, at which the weights keep a fraction of the effective sample size.
+
+    Weights were equal before, where the conditional effective sample size is :math:`(\\sum w)^2 / \\sum w^2`. It is
+    held against the number of particles whose likelihood is not 0.
+    """
+    centred = log_likelihood - jnp.max(log_likelihood)
+    target = ess_fraction * jnp.sum(jnp.isfinite(log_likelihood))
+
+    def is_enough(increment: Array) -> Array:
+        log_weights = jnp.where(centred > -jnp.inf, increment * centred, -jnp.inf)
+        return 2 * logsumexp(log_weights) - logsumexp(2 * log_weights) >= jnp.log(target)
+
+    def halve(_: int, ends: tuple[Array, Array]) -> tuple[Array, Array]:
+        low, high = ends
+        middle = 0.5 * (low + high)
+        enough = is_enough(middle)
+        return jnp.where(enough, middle, low), jnp.where(enough, high, middle)
+
+    rest = 1.0 - temperature
+    low, _ = lax.fori_loop(0, 60, halve, (jnp.zeros_like(rest), rest))
+    # The increment is at least what floating point can add, so that temperatures rise.
+    return jnp.where(is_enough(rest), 1.0, jnp.maximum(temperature + low, jnp.nextafter(temperature, 2.0)))
+
+
+def systematic(rng_key: Key, log_weights: Array) -> Array:
+    """Indices of particles by systematic resampling: as many of each as expected, rounded up or down."""
+    count = log_weights.shape[0]
+    cumulative = jnp.cumsum(jnp.exp(log_weights - jnp.max(log_weights)))
+    offset = 1.0 - jax.random.uniform(rng_key, (), log_weights.dtype)  # positive: weights of 0 are never chosen
+    at = (jnp.arange(count) + offset) / count
+    return jnp.minimum(jnp.searchsorted(cumulative, at * cumulative[-1]), count - 1)
+
+
+def covariance_root(z: Array) -> Array:
+    """The lower triangular root of the particles' covariance, its correlations shrunk where particles are few."""
+    count, size = z.shape
+    centred = z - jnp.mean(z, 0)
+    covariance = centred.T @ centred / count
+    smallest = (jnp.finfo(z.dtype).eps * (1.0 + jnp.max(jnp.abs(z), 0))) ** 2
+    variance = jnp.maximum(jnp.diagonal(covariance), smallest)
+    shrinkage = (size + 1) / (count + size + 1)
+    return jnp.linalg.cholesky((1 - shrinkage) * covariance + shrinkage * jnp.diag(variance) + jnp.diag(smallest))
