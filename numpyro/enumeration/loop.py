@@ -72,31 +72,44 @@ class LoopDimensions:
         """The dimension of a variable of ``lag`` steps back."""
         return self.start - lag * len(self.sizes) - list(self.sizes).index(name)
 
-    def find(self, shape: Shape, initial: Shape) -> int | None:
-        """The number of dimensions right of the loop's own, in a leaf of the carry; ``None`` if it has none.
+    def event_ndims(self, shape: Shape, initial: Shape, lags: int) -> list[int]:
+        """How many dimensions of a leaf of the carry may belong to an event, given which of them are enumerated.
 
-        How many of them belong to an event is not known: the fewest are taken for which every dimension that is not 1
-        is a plate's or a variable's.
+        Every dimension that is not 1 is then a plate's, the event's, or a variable's of at most ``lags`` steps back.
+
+        :return: the possible numbers, the least first; none for a leaf that has no enumerated dimension.
         """
-        if shape == initial:
-            return None
-        sizes = {self.dim(name, lag): size for name, size in self.sizes.items() for lag in range(self.history + 1)}
+        sizes = {self.dim(name, lag): size for name, size in self.sizes.items() for lag in range(lags + 1)}
+        found = []
         for event_ndim in range(len(initial) + 1):
             batch = shape[: len(shape) - event_ndim]
             enumerated = [(dim, batch[dim]) for dim in range(-len(batch), self.start + 1) if batch[dim] != 1]
             outer = [dim for dim in range(max(-len(batch), self.start + 1), self.first + 1) if batch[dim] != 1]
-            if all(sizes.get(dim) == size for dim, size in enumerated) and all(dim in self.outer for dim in outer):
-                return event_ndim - self.start - 1 if enumerated else None
+            fits = all(sizes.get(dim) == size for dim, size in enumerated) and all(dim in self.outer for dim in outer)
+            if enumerated and fits and shape[len(shape) - event_ndim :] == initial[len(initial) - event_ndim :]:
+                found.append(event_ndim)
+        return found if shape != initial else []
+
+    def by_probe(self, shape: Shape, probed: Shape) -> int | None:
+        """The number of dimensions of an event, from the shape that a leaf has when variables have more values.
+
+        Each variable of the running step has one value more than the one before it had in excess.
+        """
+        for position, (name, size) in enumerate(self.sizes.items()):
+            for axis, (before, after) in enumerate(zip(shape, probed, strict=False)):
+                if before == size and after == size + position + 1:
+                    return len(shape) + self.dim(name) - axis
         return None
 
-    def step_back(self, leaf: Any, initial: Any) -> Any:
+    def step_back(self, leaf: Any, event_ndim: int | None) -> Any:
         """A leaf of the carry after a step as the next step sees it.
 
+        :param event_ndim: the number of its rightmost dimensions that belong to an event.
         :raises ValueError: where it depends on variables that are too old.
         """
         shape = tuple(np.shape(leaf))
-        right = self.find(shape, tuple(np.shape(initial)))
-        if right is None or len(shape) <= right:
+        right = 0 if event_ndim is None else event_ndim - self.start - 1
+        if event_ndim is None or len(shape) <= right:
             return leaf
         own, rest = shape[: len(shape) - right], shape[len(shape) - right :]
         room = self.history * len(self.sizes)
@@ -116,10 +129,13 @@ class in_steps(enum):
     :param dims: the dimensions of the loop.
     :param suffix: names the variables of the step: ``"@3"`` for those of step 3.
     :param lags: the suffixes of the variables of the steps before, the newest first.
+    :param is_probe: repeat the last value of each site, once for the first site, twice for the second, and so on, so
+        that shapes show which dimensions are whose.
     """
 
-    def __init__(self, dims: LoopDimensions, suffix: str, lags: tuple[str, ...]) -> None:
+    def __init__(self, dims: LoopDimensions, suffix: str, lags: tuple[str, ...], *, is_probe: bool = False) -> None:
         super().__init__(first_available_dim=dims.first)
+        self._is_probe = is_probe
         self._loop, self._suffix, self._lags = dims, suffix, lags
         self._reset()
 
@@ -128,6 +144,17 @@ class in_steps(enum):
             self.enters_body(msg)
             return
         super().process_message(msg)
+
+    def _enumerate(self, msg: Any) -> Any:
+        value = super()._enumerate(msg)
+        if not self._is_probe:
+            return value
+        axis = jnp.ndim(value) + self._loop.dim(msg["name"]) - msg["fn"].event_dim
+        count = list(self._loop.sizes).index(msg["name"]) + 1
+        last = jnp.repeat(jnp.take(value, jnp.array([-1]), axis), count, axis)
+        value = jnp.concatenate([value, last], axis)
+        self._shapes[msg["name"]] = value.shape
+        return value
 
     def _has_inner(self) -> bool:
         return False

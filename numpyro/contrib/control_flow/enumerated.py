@@ -56,6 +56,7 @@ class EnumeratedLoop:
         if self.is_reversed:
             inputs = jax.tree.map(lambda leaf: jnp.flip(leaf, 0), inputs)
         carry, mutables = init, loop.mutables
+        self._events: dict[int, int] = {}
         first_sites: list[list[Site]] = []
         first_ys: list[PyTree] = []
         for t in range(self.alone):
@@ -63,13 +64,15 @@ class EnumeratedLoop:
             lags = tuple(f"@{t - lag}" for lag in range(1, min(t, self.history) + 1))
             self.handler._in_loop = in_steps(self.dims, f"@{t}", lags)
             try:
-                carry, y, sites, mutables = loop.step(carry, x, where, mutables)
+                after, y, sites, mutables = loop.step(carry, x, where, mutables)
             finally:
                 self.handler._in_loop = None
             if not self.dims.sizes:
                 return None
             self._require_outermost()
             self._require_same_sites(first_sites, sites)
+            before, carry = carry, after
+            self._find_events(carry, init, t, (before, x, where, mutables), lags)
             carry = self._step_back(carry, init)
             first_sites.append([self._with_rank(site) for site in sites])
             first_ys.append(y)
@@ -98,7 +101,36 @@ class EnumeratedLoop:
                 "The body of scan must return a carry of the structure, shapes and dtypes of `init`, but init is "
                 f"{jax.tree.structure(init)} and the body returns {jax.tree.structure(carry)}."
             )
-        return jax.tree.map(self.dims.step_back, carry, init)
+        leaves, structure = jax.tree.flatten(carry)
+        stepped = [self.dims.step_back(leaf, self._events.get(i)) for i, leaf in enumerate(leaves)]
+        return jax.tree.unflatten(structure, stepped)
+
+    def _find_events(self, carry: PyTree, init: PyTree, t: int, step: tuple, lags: tuple[str, ...]) -> None:
+        """Find out how many dimensions of each leaf of the carry belong to an event, when it is first enumerated."""
+        shapes = [tuple(np.shape(leaf)) for leaf in jax.tree.leaves(carry)]
+        initial = [tuple(np.shape(leaf)) for leaf in jax.tree.leaves(init)]
+        probed: list[tuple[int, ...]] | None = None
+        for i, (shape, first) in enumerate(zip(shapes, initial, strict=False)):
+            if i in self._events:
+                continue
+            possible = self.dims.event_ndims(shape, first, min(t, self.history))
+            if len(possible) > 1:
+                probed = self._probe(step, lags) if probed is None else probed
+                found = self.dims.by_probe(shape, probed[i]) if i < len(probed) else None
+                possible = [found] if found in possible else possible
+            if possible:
+                self._events[i] = possible[0]
+
+    def _probe(self, step: tuple, lags: tuple[str, ...]) -> list[tuple[int, ...]]:
+        """The shapes of the carry after a step, if its sites had more values."""
+        self.handler._in_loop = in_steps(self.dims, "", lags, is_probe=True)
+        try:
+            carry = jax.eval_shape(lambda: self.loop.step(*step)[0])
+        except (TypeError, ValueError, IndexError):  # of bodies that rely on the number of values
+            return []
+        finally:
+            self.handler._in_loop = None
+        return [leaf.shape for leaf in jax.tree.leaves(carry)]
 
     # All steps but the first
 

@@ -17,7 +17,7 @@ as a function of the state at the end, where something after the loop depends on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import NamedTuple
@@ -60,6 +60,11 @@ class Links(NamedTuple):
     chains: tuple[tuple[str, ...], ...]
     first: tuple[tuple[str, ...], ...]
     last: tuple[tuple[str, ...], ...]
+
+    def restricted(self, names: Collection[str]) -> Links:
+        """The links of those variables that have one of the ``names``."""
+        kept = [i for i, chain in enumerate(self.chains) if any(name in names for name in chain)]
+        return Links(*(tuple(part[i] for i in kept) for part in self))
 
     @property
     def names(self) -> tuple[str, ...]:

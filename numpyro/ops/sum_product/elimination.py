@@ -146,6 +146,7 @@ def _sum_component(
         steps.extend(sums)
         return _leave_plates(table, factors, here, problem), steps
     time, links = next(iter(times.items()))
+    links = links.restricted(names)
     unlinked = local - set(links.names)
     logs = []
     for group in connected(factors, unlinked):
