@@ -190,7 +190,7 @@ class TestBadInput:
             numpyro.sample("y", dist.Normal(), obs=0.0)
 
         for bad, message in (
-            (with_discrete, "MixedHMC"),
+            (with_discrete, "discrete latent sites: .c.*HMCGibbs"),
             (with_subsample, "HMCECS"),
             (with_nothing, "no.* to sample"),
         ):

@@ -155,11 +155,12 @@ def _build(
         return state, jax.tree.map(chains_first, records)
 
     def finish(data: PyTree, records: dict[str, PyTree]) -> dict[str, PyTree]:
-        of_one = lambda value: sampler.postprocess(data, value)
+        # All records, since a model without latent sites has none of its own that tells their number.
+        of_one = lambda record: sampler.postprocess(data, record[fields[0]])
         try:
-            draws = jax.vmap(of_one)(records[fields[0]])
+            draws = jax.vmap(of_one)(records)
         except NotImplementedError:  # an operation of the model without a batching rule, as packages bring their own
-            draws = jax.lax.map(of_one, records[fields[0]])
+            draws = jax.lax.map(of_one, records)
         if excluded and isinstance(draws, dict):
             draws = {name: draw for name, draw in draws.items() if name not in excluded}
         return {**records, fields[0]: draws}
