@@ -67,7 +67,7 @@ class TemperedSMC:
     :param model: a model whose latent sites can be drawn from their prior.
     :param num_particles: the number of particles, 1000 by default; they are the draws.
     :param moves: ``"hmc"`` (default), Hamiltonian trajectories, or ``"random_walk"``, Metropolis steps that need no
-        gradients.
+        gradients, for some ten dimensions and with ``num_moves`` of 20 or more.
     :param num_moves: moves of each particle at each temperature, 5 by default. More make the estimates better.
     :param num_leapfrog: leapfrog steps of a Hamiltonian trajectory, 8 by default.
     :param ess_fraction: the fraction of the effective sample size, 0.5 by default. Higher ones take more temperatures.
