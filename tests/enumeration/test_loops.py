@@ -141,6 +141,33 @@ def branches():
     scan(step, 0, OBSERVED)
 
 
+def plates_side_by_side():
+    def step(carry, y):
+        with numpyro.plate("a", 2):
+            w = numpyro.sample("w", dist.Bernoulli(jnp.array([0.2, 0.7])[carry[0]]))
+        with numpyro.plate("b", 2):
+            x = numpyro.sample("x", dist.Bernoulli(jnp.array([0.4, 0.6])[carry[1]]))
+            numpyro.sample("y", dist.Normal(x, 1.0), obs=y)
+        return (w, x), None
+
+    scan(step, (jnp.zeros(2, int), jnp.zeros(2, int)), PAIRS)
+
+
+def events_in_the_carry():
+    def step(carry, y):
+        z = numpyro.sample("z", dist.Categorical(carry[0] @ row(jnp.arange(3))))
+        w = numpyro.sample("w", dist.Categorical(carry[1] @ row(jnp.arange(3))))
+        numpyro.sample("y", dist.Normal(z - w, 1.0), obs=y)
+        return (jnp.eye(3)[z], jnp.eye(3)[w]), None
+
+    scan(step, (jnp.eye(3)[0], jnp.eye(3)[0]), OBSERVED[:3])
+
+
+def starts_from_a_variable():
+    x, _ = scan(hidden_step, numpyro.sample("first", dist.Categorical(row(0))), OBSERVED[:2])
+    numpyro.sample("z", dist.Normal(x, 1.0), obs=0.3)
+
+
 MODELS = [
     chain,
     backwards,
@@ -155,6 +182,9 @@ MODELS = [
     without_links,
     continuous_below,
     branches,
+    plates_side_by_side,
+    events_in_the_carry,
+    starts_from_a_variable,
 ]
 
 
