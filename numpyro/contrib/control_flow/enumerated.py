@@ -102,7 +102,11 @@ class EnumeratedLoop:
                 f"{jax.tree.structure(init)} and the body returns {jax.tree.structure(carry)}."
             )
         leaves, structure = jax.tree.flatten(carry)
-        stepped = [self.dims.step_back(leaf, self._events.get(i)) for i, leaf in enumerate(leaves)]
+        stepped = []
+        for i, (leaf, first) in enumerate(zip(leaves, jax.tree.leaves(init), strict=True)):
+            known = [self._events[i]] if i in self._events else []
+            possible = known or self.dims.event_ndims(tuple(np.shape(leaf)), tuple(np.shape(first)), self.history)
+            stepped.append(self.dims.step_back(leaf, possible[0] if possible else None))
         return jax.tree.unflatten(structure, stepped)
 
     def _find_events(self, carry: PyTree, init: PyTree, t: int, step: tuple, lags: tuple[str, ...]) -> None:
