@@ -194,9 +194,7 @@ class EnsembleSampler(DensityKernel):
     def refresh(self, state: EnsembleSamplerState, model_args: tuple, model_kwargs: dict) -> EnsembleSamplerState:
         one = jax.tree.map(lambda leaf: leaf[0], state.z)
         programs = self.programs(0, one, model_args, model_kwargs)
-        evaluate = programs.evaluate(programs.data)
-        energies = jax.vmap(lambda z: evaluate(programs.layout.ravel(z)).potential)(state.z)
-        return state._replace(potential_energy=energies)
+        return jax.vmap(lambda state: programs.refresh(programs.data, state))(state)
 
 
 def _halves(number: int) -> tuple[slice, slice]:

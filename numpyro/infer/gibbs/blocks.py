@@ -19,9 +19,10 @@ from numpyro.infer.gibbs.density import JointDensity
 from numpyro.infer.gibbs.states import CustomGibbsState, DiscreteGibbsState
 from numpyro.infer.gibbs.sweep import Elements
 from numpyro.infer.hmc import HMC
-from numpyro.infer.hmc.sampler import HMCSampler, Target
+from numpyro.infer.hmc.sampler import HMCSampler
 from numpyro.infer.hmc.state import HMCState
 from numpyro.infer.mcmc import MCMCKernel
+from numpyro.infer.mcmc.target import Target
 from numpyro.infer.program import Program
 
 Z = dict[str, Any]

@@ -2,34 +2,29 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import warnings
 from collections.abc import Callable
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
-from numpyro._errors import UsageError
-from numpyro._typing import Array, Key, PyTree
-from numpyro.infer.chain_axis import CHAIN_AXIS
+from numpyro._typing import Array, PyTree
 from numpyro.infer.hmc.mass_matrix import DenseMass, build_metric, first_inverse_mass_matrix
 from numpyro.infer.hmc.metric import AdaptedMetric, CustomKineticEnergy, Metric
-from numpyro.infer.hmc.sampler import HMCSampler, Target
+from numpyro.infer.hmc.sampler import HMCSampler
 from numpyro.infer.hmc.state import HMCState, make_schedule, schedule_of
 from numpyro.infer.hmc.transition import HMCAlgorithm, Tuning
 from numpyro.infer.hmc.warmup import ADAPTATIONS, Warmup, make_estimators
 from numpyro.infer.initialization import init_to_uniform
-from numpyro.infer.mcmc.arguments import position_of
-from numpyro.infer.mcmc.kernel import MCMCKernel
-from numpyro.infer.model import ModelView
-from numpyro.infer.program import compiled_programs, is_traced
-from numpyro.util import find_stack_level, is_prng_key, not_jax_tracer
+from numpyro.infer.mcmc.model_kernel import ModelKernel
+from numpyro.infer.mcmc.target import Target
+from numpyro.infer.program import is_traced
+from numpyro.util import find_stack_level, not_jax_tracer
 
 
-class HMC(MCMCKernel):
+class HMC(ModelKernel):
     """Hamiltonian Monte Carlo with a fixed trajectory length, and adaptive step size and mass matrix.
 
     A momentum :math:`r \\sim N(0, M)` is drawn, Hamilton's equations for :math:`H(z, r) = U(z) + K(r)` are followed for
@@ -87,19 +82,7 @@ class HMC(MCMCKernel):
         adaptation: str = "windows",
         pooled_adaptation: bool = False,
     ) -> None:
-        if (model is None) == (potential_fn is None):
-            raise ValueError("Only one of `model` or `potential_fn` must be specified.")
-        functions = {
-            "model": model,
-            "potential_fn": potential_fn,
-            "kinetic_fn": kinetic_fn,
-            "init_strategy": init_strategy,
-        }
-        for name, function in functions.items():
-            if function is not None and not callable(function):
-                raise TypeError(f"`{name}` must be a function, got {type(function).__name__}.")
-        self._model = model
-        self._potential_fn = potential_fn
+        super().__init__(model, potential_fn, init_strategy, kinetic_fn=kinetic_fn)
         self._kinetic_fn = kinetic_fn
         self._step_size = step_size
         self._inverse_mass_matrix = inverse_mass_matrix
@@ -110,7 +93,6 @@ class HMC(MCMCKernel):
         self._num_steps = num_steps
         self._trajectory_length = trajectory_length
         self._max_tree_depth: tuple[int, int] | None = None
-        self._init_strategy = init_strategy
         self._find_heuristic_step_size = find_heuristic_step_size
         self._forward_mode_differentiation = forward_mode_differentiation
         self._regularize_mass_matrix = regularize_mass_matrix
@@ -149,15 +131,6 @@ class HMC(MCMCKernel):
             self._adapt_step_size = False
 
     @property
-    def model(self) -> Callable | None:
-        """The model, or ``None``."""
-        return self._model
-
-    @property
-    def sample_field(self) -> str:
-        return "z"
-
-    @property
     def default_fields(self) -> tuple[str, ...]:
         return ("z", "diverging")
 
@@ -172,73 +145,6 @@ class HMC(MCMCKernel):
     def remaining_warmup(self, state: HMCState) -> int:
         remaining = schedule_of(state.adapt_state).num_warmup - state.i
         return 0 if is_traced(remaining) else max(0, int(np.max(remaining)))
-
-    # The model as this kernel sees it
-
-    def _view(self, model_args: tuple, model_kwargs: dict) -> ModelView:
-        if self._model is None:
-            raise TypeError("this kernel was made from a potential_fn: it has no model")
-        view = ModelView(self._model, model_args, model_kwargs)
-        view.require_continuous(type(self).__name__)
-        view.require_whole_plates(type(self).__name__)
-        return view
-
-    def get_potential_fn(self, model_args: tuple = (), model_kwargs: dict | None = None) -> Callable[[PyTree], Array]:
-        """The potential energy as a function of unconstrained values."""
-        if self._potential_fn is not None:
-            return self._potential_fn
-        view = self._view(model_args, model_kwargs or {})
-        data = view.data(jax.random.PRNGKey(0))
-        return lambda z: -view.log_density(data, z)
-
-    def get_constrain_fn(  # type: ignore[override]
-        self, model_args: tuple = (), model_kwargs: dict | None = None, *, return_deterministic: bool = False
-    ) -> Callable[[PyTree], PyTree]:
-        """A function that maps unconstrained values to constrained ones.
-
-        :param return_deterministic: add the values of deterministic sites.
-        """
-        if self._potential_fn is not None:
-            return lambda z: z
-        view = self._view(model_args, model_kwargs or {})
-        data = view.data(jax.random.PRNGKey(0))
-        return lambda z: view.constrain(data, z, deterministic=return_deterministic)
-
-    def postprocess_fn(self, model_args: tuple, model_kwargs: dict) -> Callable[[PyTree], PyTree]:
-        return self.get_constrain_fn(model_args, model_kwargs, return_deterministic=True)
-
-    def wrap_model(self, wrapper: Callable[[Callable], Callable]) -> HMC:
-        if self._model is None:
-            raise ValueError("`wrap_model` needs a kernel with a model; this one was made from a potential_fn.")
-        wrapped = copy.copy(self)
-        wrapped._model = wrapper(self._model)
-        return wrapped
-
-    # The programs
-
-    def sampler(
-        self,
-        num_warmup: int,
-        init_params: PyTree,
-        model_args: tuple,
-        model_kwargs: dict,
-        *,
-        rng_key: Key | None = None,
-        postprocess_fn: Callable[[PyTree], PyTree] | None = None,
-    ) -> HMCSampler:
-        """The programs of this kernel.
-
-        :param init_params: a position, for its shapes; ``None`` to draw one from the model.
-        :param rng_key: the key of what else the model draws.
-        :param postprocess_fn: what to make of a draw, in place of constraining it.
-        """
-        if rng_key is None:
-            rng_key = jax.random.PRNGKey(0)
-        target = self._target(init_params, model_args, model_kwargs, rng_key)
-        if postprocess_fn is not None:
-            finish = postprocess_fn
-            target = target._replace(postprocess=lambda data, z: finish(z))
-        return self.sampler_of(target, num_warmup)
 
     def sampler_of(self, target: Target, num_warmup: int) -> HMCSampler:
         """The programs of a kernel with these settings for another density, as kernels have it that move a part of a
@@ -267,33 +173,6 @@ class HMC(MCMCKernel):
         tuning = self._tuning(num_warmup, mass)
         return HMCSampler(algorithm, layout, tuning, target, self._forward_mode_differentiation)
 
-    def _target(self, init_params: PyTree, model_args: tuple, model_kwargs: dict, rng_key: Key) -> Target:
-        """The density to sample, from the model or from the potential energy."""
-        if self._potential_fn is not None:
-            if init_params is None:
-                raise ValueError("Valid value of `init_params` must be provided with `potential_fn`.")
-            for leaf in jax.tree.leaves(init_params):
-                if not jnp.issubdtype(jnp.result_type(leaf), jnp.floating):
-                    raise TypeError(
-                        f"`init_params` must hold real numbers, got {jnp.result_type(leaf)}: write 0.0 for 0."
-                    )
-            potential_fn = self._potential_fn
-            return Target(init_params, (), lambda data, z: potential_fn(z), None, lambda data, z: z, None)
-        view = self._view(model_args, model_kwargs)
-        view.check_observations()
-        if init_params is not None:
-            _check_position(init_params, view.prototype)
-        return Target(
-            prototype=view.prototype,
-            data=view.data(rng_key),
-            potential=lambda data, z: -view.log_density(data, z),
-            draw_initial=None
-            if init_params is not None
-            else lambda data, key: view.draw_initial(data, key, self._init_strategy),
-            postprocess=lambda data, z: view.constrain(data, z, deterministic=True),
-            view=view,
-        )
-
     def _tuning(self, num_warmup: int, mass: AdaptedMetric) -> Tuning:
         depth = self._max_tree_depth or (0, 0)
         step_size = self._step_size
@@ -306,48 +185,6 @@ class HMC(MCMCKernel):
             max_tree_depth=(np.int32(depth[0]), np.int32(depth[1])),
             schedule=make_schedule(num_warmup, overlapping=self._adaptation != "windows"),
         )
-
-    # The documented protocol
-
-    def init(
-        self,
-        rng_key: Key,
-        num_warmup: int,
-        init_params: PyTree = None,
-        model_args: tuple = (),
-        model_kwargs: dict | None = None,
-    ) -> HMCState:
-        """The first state; with a batch of keys, a batch of states.
-
-        :param init_params: unconstrained values to start from, with a leading axis like that of the keys.
-        """
-        init_params = position_of(init_params)
-        batched = not is_prng_key(rng_key)
-        one_params = jax.tree.map(lambda leaf: leaf[0], init_params) if batched else init_params
-        one_key = rng_key[0] if batched else rng_key
-        sampler = self.sampler(num_warmup, one_params, model_args, model_kwargs or {}, rng_key=one_key)
-        axes = (None, 0, None if init_params is None else 0)
-
-        def build() -> Callable[..., HMCState]:
-            init = sampler.without_data().init
-            return jax.jit(jax.vmap(init, axes, axis_name=CHAIN_AXIS) if batched else init)
-
-        init = compiled_programs.get(("init", sampler.key, batched, init_params is None), build)
-        state = init(sampler.data, rng_key, init_params)
-        if not isinstance(state.potential_energy, jax.core.Tracer):
-            sampler.check_start(state)
-        return state
-
-    def sample(self, state: HMCState, model_args: tuple = (), model_kwargs: dict | None = None) -> HMCState:
-        """The next state."""
-        sampler = self.sampler(0, state.z, model_args, model_kwargs or {}, rng_key=jax.random.PRNGKey(0))
-        return sampler.unpack(sampler.step(sampler.data, sampler.pack(state)))
-
-    def refresh(self, state: HMCState, model_args: tuple, model_kwargs: dict) -> HMCState:
-        """The state with potential energy and gradient computed anew at its position."""
-        sampler = self.sampler(0, state.z, model_args, model_kwargs or {}, rng_key=jax.random.PRNGKey(0))
-        potential, grad = sampler.potential_and_grad(sampler.data)(sampler.layout.ravel(state.z))
-        return state._replace(potential_energy=potential, z_grad=sampler.layout.unravel(grad))
 
 
 class NUTS(HMC):
@@ -416,24 +253,6 @@ class NUTS(HMC):
 
     def _check_lengths(self) -> None:
         """Trajectories have no set length."""
-
-
-def _check_position(init_params: PyTree, prototype: dict[str, jax.ShapeDtypeStruct]) -> None:
-    """Raise where ``init_params`` are not values of all latent sites in their unconstrained shapes."""
-    if not isinstance(init_params, dict):
-        raise UsageError(f"`init_params` must be a dictionary of values by site, got {type(init_params).__name__}.")
-    missing, unknown = sorted(prototype.keys() - init_params), sorted(init_params.keys() - prototype)
-    if missing or unknown:
-        raise UsageError(
-            f"`init_params` must have an unconstrained value for each latent site, {sorted(prototype)}; missing: "
-            f"{missing}, unknown: {unknown}. To give some of them, use init_strategy=init_to_value(values=...)."
-        )
-    for name, expected in prototype.items():
-        if np.shape(init_params[name]) != expected.shape:
-            raise UsageError(
-                f"`init_params` of site '{name}' must have its unconstrained shape {expected.shape}, "
-                f"got {np.shape(init_params[name])}."
-            )
 
 
 HMC.__module__ = NUTS.__module__ = "numpyro.infer.hmc"

@@ -22,6 +22,7 @@ from numpyro.infer.hmc.random_bits import seed_words
 from numpyro.infer.hmc.state import HMCState, Schedule, schedule_of
 from numpyro.infer.hmc.trajectory import Transition, static_trajectory
 from numpyro.infer.hmc.warmup import Warmup
+from numpyro.infer.mcmc.target import Point
 
 
 class Tuning(NamedTuple):
@@ -72,12 +73,11 @@ class HMCAlgorithm:
         self,
         potential_and_grad: PotentialAndGrad,
         tuning: Tuning,
-        z: Array,
-        potential: Array,
-        grad: Array,
+        start: Point,
         rng_key: Key,
     ) -> HMCState:
-        """The state of a chain that starts at ``z``, where the potential and its gradient are known."""
+        """The state of a chain that starts at ``start``."""
+        z, potential, grad = start
         dtype = z.dtype
         rng_key, adapt_key = jax.random.split(rng_key)
         adapt_state = self.warmup.init(

@@ -16,12 +16,13 @@ from numpyro._typing import Array, Key, PyTree
 from numpyro.infer.gibbs.programs import SamplerKernel
 from numpyro.infer.gibbs.sweep import accept
 from numpyro.infer.hmc import HMC, HMCState
-from numpyro.infer.hmc.sampler import HMCSampler, Target
+from numpyro.infer.hmc.sampler import HMCSampler
 from numpyro.infer.hmc_gibbs.kernels import check_inner_kernel
 from numpyro.infer.hmc_gibbs.likelihood import PlateSizes, estimate_likelihood
 from numpyro.infer.hmc_gibbs.proxies import block_update, perturbed_method, taylor_proxy
 from numpyro.infer.mcmc.kernel import speaks_for
 from numpyro.infer.mcmc.sampler import Sampler, record
+from numpyro.infer.mcmc.target import Target
 from numpyro.infer.model import ModelView, initial_candidate
 from numpyro.infer.model.initial import MAX_TRIES, no_start_error
 from numpyro.infer.program import Program
