@@ -197,7 +197,7 @@ class MixedSampler(GibbsSampler):
         rng_key, hmc_key, slot_key, order_key, energy_key, visit_key, accept_key = jax.random.split(state.rng_key, 7)
         algorithm, elements, layout = self.hmc.hmc.algorithm, self.discrete.elements, self.hmc.hmc.layout
         hmc_state = state.hmc_state._replace(rng_key=hmc_key)
-        beginning = algorithm.begin(hmc_state)
+        beginning = algorithm.begin(algorithm.outset(hmc_data.tuning, hmc_state))
         start, mass, step_size = beginning.start, mass_of(hmc_state), hmc_state.adapt_state.step_size
         num_steps = algorithm.num_steps(hmc_data.tuning, hmc_state)
 

@@ -10,18 +10,17 @@ walk the same chains.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
-from numpyro._typing import Array, Key
+from numpyro._typing import Array
 from numpyro.infer.hmc.integrator import PotentialAndGrad, leapfrog
 from numpyro.infer.hmc.nuts import (
     Checkpoints,
     Course,
     Subtree,
-    Tree,
+    Underway,
     add_leaf,
     begin_subtree,
-    begin_tree,
     has_ended,
     is_complete,
     merge,
@@ -35,21 +34,6 @@ from numpyro.infer.hmc.transition import HMCAlgorithm, mass_of
 from numpyro.infer.mcmc.sampler import Moves
 
 
-class Underway(NamedTuple):
-    """A trajectory that is being built.
-
-    - **seed**, **energy** - of the trajectory; what else it needs is in the chain's state.
-    - **tree**, **subtree** - how far it has come.
-    - **rng_key** - the key of the chain's next iteration.
-    """
-
-    seed: Array
-    energy: Array
-    tree: Tree
-    subtree: Subtree
-    rng_key: Key
-
-
 class NUTSMoves(Moves):
     """The moves of NUTS.
 
@@ -61,18 +45,13 @@ class NUTSMoves(Moves):
         self.algorithm, self.potential_and_grad = algorithm, potential_and_grad
 
     def begin(self, data: Any, state: HMCState) -> Underway:
-        metric, rows = self.algorithm.metric, self.algorithm.num_checkpoints
+        rows = self.algorithm.num_checkpoints
         if rows is None:
             raise TypeError("only trees have moves")
-        start, seed, rng_key = self.algorithm.begin(state)
-        energy = start.potential + metric.kinetic_energy(mass_of(state), start.r)
-        course = self._course(data, state, seed, energy)
-        tree = begin_tree(course, start)
-        return Underway(seed, energy, tree, begin_subtree(course, tree, no_checkpoints(start.r, rows)), rng_key)
+        return self.algorithm.begin_trees(self.algorithm.outset(data.tuning, state), no_checkpoints(state.z, rows))
 
     def restart(self, data: Any, state: HMCState, underway: Underway) -> Underway:
-        begun = self.begin(data, state)
-        return begun._replace(subtree=_with(begun.subtree, underway.subtree.checkpoints))
+        return self.algorithm.begin_trees(self.algorithm.outset(data.tuning, state), underway.subtree.checkpoints)
 
     def move(self, data: Any, state: HMCState, underway: Underway) -> Underway:
         metric, tree, subtree = self.algorithm.metric, underway.tree, underway.subtree

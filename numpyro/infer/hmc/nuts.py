@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from numpyro._typing import Array
+from numpyro._typing import Array, Key
 from numpyro.infer.hmc.integrator import PhasePoint, PotentialAndGrad, leapfrog
 from numpyro.infer.hmc.metric import MassMatrix, Metric
 from numpyro.infer.hmc.one_kernel import in_one_kernel
@@ -94,46 +94,55 @@ class Tree(NamedTuple):
     diverging: Array
 
 
+class Underway(NamedTuple):
+    """A trajectory that is being built.
+
+    - **seed**, **energy** - of the trajectory; what else it needs is in the chain's state.
+    - **tree**, **subtree** - how far it has come.
+    - **rng_key** - the key of the chain's next iteration.
+    """
+
+    seed: Array
+    energy: Array
+    tree: Tree
+    subtree: Subtree
+    rng_key: Key
+
+
 def nuts_trajectory(
     potential_and_grad: PotentialAndGrad,
     metric: Metric,
-    mass: MassMatrix,
-    start: PhasePoint,
-    step_size: Array,
-    max_depth: Array,
-    num_checkpoints: int,
-    seed: Array,
+    course: Course,
+    tree: Tree,
+    subtree: Subtree,
     one: Array | None = None,
-) -> Transition:
-    """Build a trajectory from ``start`` and draw the next state from it.
+) -> tuple[Tree, Subtree]:
+    """Double ``tree`` until it ends; the next state is drawn from it by :func:`transition_of`.
 
-    :param max_depth: the trajectory has at most ``2**max_depth`` points; a run-time value.
-    :param num_checkpoints: the largest ``max_depth``, which sizes the checkpoints.
-    :param seed: the seed words of the transition's uniform numbers.
+    :param subtree: the first subtree, without leaves.
     :param one: see :func:`~numpyro.infer.hmc.one_kernel.in_one_kernel`.
     """
-    course = Course(mass, step_size, max_depth, seed, start.potential + metric.kinetic_energy(mass, start.r))
 
     def grow(subtree: Subtree, step: Array, depth: Array) -> Subtree:
-        point = leapfrog(potential_and_grad, metric, mass, subtree.point, step)
+        point = leapfrog(potential_and_grad, metric, course.mass, subtree.point, step)
         return in_one_kernel(lambda *args: add_leaf(metric, *args), subtree, one, course, point, depth)
 
-    def double(carry: tuple[Tree, Checkpoints]) -> tuple[Tree, Checkpoints]:
-        tree, checkpoints = carry
+    def double(carry: tuple[Tree, Subtree]) -> tuple[Tree, Subtree]:
+        tree, subtree = carry
         step = signed_step(course, tree.depth)
         subtree = lax.while_loop(
             lambda subtree: ~is_complete(subtree, tree.depth),
             lambda subtree: grow(subtree, step, tree.depth),
-            begin_subtree(course, tree, checkpoints),
+            subtree,
         )
-        return in_one_kernel(lambda *args: merge(metric, *args), tree, one, course, subtree), subtree.checkpoints
+        return in_one_kernel(merge_and_begin, (tree, subtree), one, course)
 
-    tree, _ = lax.while_loop(
-        lambda carry: ~has_ended(course, carry[0]),
-        double,
-        (begin_tree(course, start), no_checkpoints(start.r, num_checkpoints)),
-    )
-    return transition_of(tree)
+    def merge_and_begin(carry: tuple[Tree, Subtree], course: Course) -> tuple[Tree, Subtree]:
+        tree, subtree = carry
+        tree = merge(metric, tree, course, subtree)
+        return tree, begin_subtree(course, tree, subtree.checkpoints)
+
+    return lax.while_loop(lambda carry: ~has_ended(course, carry[0]), double, (tree, subtree))
 
 
 def begin_tree(course: Course, start: PhasePoint) -> Tree:

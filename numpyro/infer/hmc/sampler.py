@@ -7,7 +7,8 @@ from collections.abc import Callable
 from numpyro._typing import Array
 from numpyro.infer.hmc.machine import NUTSMoves
 from numpyro.infer.hmc.one_kernel import LARGE_PRODUCT, apart_from_kernels
-from numpyro.infer.hmc.transition import HMCAlgorithm, Tuning
+from numpyro.infer.hmc.state import HMCState
+from numpyro.infer.hmc.transition import HMCAlgorithm, Memory, Tuning
 from numpyro.infer.mcmc.target import Data, Target, TargetSampler
 from numpyro.infer.model.layout import Layout
 
@@ -40,6 +41,15 @@ class HMCSampler(TargetSampler):
             return apart_from_kernels(potential), grad
 
         return apart
+
+    def memory(self, data: Data, state: HMCState) -> Memory:
+        return self.algorithm.memory(data.tuning, state)
+
+    def step_over(self, data: Data, state: HMCState, memory: Memory) -> tuple[HMCState, Memory]:
+        return self.algorithm.step(self.evaluate(data), data.tuning, state, memory)
+
+    def step(self, data: Data, state: HMCState) -> HMCState:
+        return self.step_over(data, state, self.memory(data, state))[0]
 
     def moves(self) -> NUTSMoves | None:
         algorithm = self.algorithm

@@ -17,7 +17,17 @@ from numpyro._typing import Array, Key, PyTree
 from numpyro.infer.chain_axis import update_where
 from numpyro.infer.hmc.integrator import PhasePoint, PotentialAndGrad
 from numpyro.infer.hmc.metric import MassMatrix, Metric
-from numpyro.infer.hmc.nuts import nuts_trajectory
+from numpyro.infer.hmc.nuts import (
+    Checkpoints,
+    Course,
+    Underway,
+    begin_subtree,
+    begin_tree,
+    no_checkpoints,
+    nuts_trajectory,
+    transition_of,
+)
+from numpyro.infer.hmc.one_kernel import in_one_kernel
 from numpyro.infer.hmc.random_bits import seed_words
 from numpyro.infer.hmc.state import HMCState, Schedule, schedule_of
 from numpyro.infer.hmc.trajectory import Transition, static_trajectory
@@ -42,12 +52,26 @@ class Tuning(NamedTuple):
     one: Any = np.int32(1)
 
 
+class Outset(NamedTuple):
+    """What a state gives an iteration: its key, the point, and what its trajectory follows."""
+
+    rng_key: Key
+    point: Point
+    mass: MassMatrix
+    step_size: Array
+    max_depth: Array
+
+
 class Beginning(NamedTuple):
     """What an iteration draws: the start and the seed of its trajectory, and the key of the next iteration."""
 
     start: PhasePoint
     seed: Array
     rng_key: Key
+
+
+Memory = Beginning | Underway
+"""What an iteration leaves behind, for the next to write over."""
 
 
 def mass_of(state: HMCState) -> MassMatrix:
@@ -107,19 +131,67 @@ class HMCAlgorithm:
             rng_key=rng_key,
         )
 
-    def step(self, potential_and_grad: PotentialAndGrad, tuning: Tuning, state: HMCState) -> HMCState:
-        """One iteration."""
-        beginning = self.begin(state)
-        transition = self._trajectory(potential_and_grad, tuning, state, beginning)
-        return self.finish(potential_and_grad, tuning, state, beginning.rng_key, transition)
+    def step(
+        self, potential_and_grad: PotentialAndGrad, tuning: Tuning, state: HMCState, memory: Memory
+    ) -> tuple[HMCState, Memory]:
+        """One iteration.
 
-    def begin(self, state: HMCState) -> Beginning:
+        :param memory: of an iteration before, or :meth:`memory`. The trajectory is built in it: where it comes from
+            the iteration before, XLA need not copy two dozen small arrays into the loops of this one.
+        """
+        outset = self.outset(tuning, state)
+        if isinstance(memory, Underway):
+            memory = in_one_kernel(self._begin_trees, memory, tuning.one, outset)
+            course = Course(outset.mass, outset.step_size, outset.max_depth, memory.seed, memory.energy)
+            trees = nuts_trajectory(potential_and_grad, self.metric, course, memory.tree, memory.subtree, tuning.one)
+            transition = transition_of(trees[0])
+            memory = memory._replace(tree=trees[0], subtree=trees[1])
+        else:
+            memory = in_one_kernel(lambda _, outset: self.begin(outset), memory, tuning.one, outset)
+            transition = static_trajectory(
+                potential_and_grad,
+                self.metric,
+                outset.mass,
+                memory.start,
+                outset.step_size,
+                self.num_steps(tuning, state),
+                memory.seed,
+            )
+        return self.finish(potential_and_grad, tuning, state, memory.rng_key, transition), memory
+
+    def memory(self, tuning: Tuning, state: HMCState) -> Memory:
+        """Memory with nothing in it."""
+
+        def begun(outset: Outset) -> Memory:
+            if self.num_checkpoints is None:
+                return self.begin(outset)
+            return self.begin_trees(outset, no_checkpoints(outset.point.z, self.num_checkpoints))
+
+        shapes = jax.eval_shape(begun, self.outset(tuning, state))._replace(rng_key=None)
+        return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)._replace(rng_key=state.rng_key)
+
+    def outset(self, tuning: Tuning, state: HMCState) -> Outset:
+        """What the next iteration starts from."""
+        point = Point(state.z, state.potential_energy, state.z_grad)
+        return Outset(state.rng_key, point, mass_of(state), state.adapt_state.step_size, self.max_depth(tuning, state))
+
+    def begin(self, outset: Outset) -> Beginning:
         """Draw what an iteration draws."""
-        rng_key, momentum_key, seed_key = jax.random.split(state.rng_key, 3)
-        noise = jax.random.normal(momentum_key, state.z.shape, state.z.dtype)
-        momentum = self.metric.momentum(mass_of(state), noise)
-        start = PhasePoint(state.z, momentum, state.potential_energy, state.z_grad)
-        return Beginning(start, seed_words(seed_key), rng_key)
+        rng_key, momentum_key, seed_key = jax.random.split(outset.rng_key, 3)
+        z, potential, grad = outset.point
+        momentum = self.metric.momentum(outset.mass, jax.random.normal(momentum_key, z.shape, z.dtype))
+        return Beginning(PhasePoint(z, momentum, potential, grad), seed_words(seed_key), rng_key)
+
+    def begin_trees(self, outset: Outset, checkpoints: Checkpoints) -> Underway:
+        """Draw what an iteration of NUTS draws, and begin its trees."""
+        start, seed, rng_key = self.begin(outset)
+        energy = start.potential + self.metric.kinetic_energy(outset.mass, start.r)
+        course = Course(outset.mass, outset.step_size, outset.max_depth, seed, energy)
+        tree = begin_tree(course, start)
+        return Underway(seed, energy, tree, begin_subtree(course, tree, checkpoints), rng_key)
+
+    def _begin_trees(self, memory: Underway, outset: Outset) -> Underway:
+        return self.begin_trees(outset, memory.subtree.checkpoints)
 
     def finish(
         self,
@@ -169,23 +241,6 @@ class HMCAlgorithm:
         """The greatest depth of the next tree."""
         in_warmup = state.i < schedule_of(state.adapt_state).num_warmup
         return jnp.where(in_warmup, *tuning.max_tree_depth).astype(jnp.int32)
-
-    def _trajectory(
-        self,
-        potential_and_grad: PotentialAndGrad,
-        tuning: Tuning,
-        state: HMCState,
-        beginning: Beginning,
-    ) -> Transition:
-        start, seed, _ = beginning
-        mass, step_size = mass_of(state), state.adapt_state.step_size
-        if self.num_checkpoints is not None:
-            depth = self.max_depth(tuning, state)
-            return nuts_trajectory(
-                potential_and_grad, self.metric, mass, start, step_size, depth, self.num_checkpoints, seed, tuning.one
-            )
-        num_steps = self.num_steps(tuning, state)
-        return static_trajectory(potential_and_grad, self.metric, mass, start, step_size, num_steps, seed)
 
     def num_steps(self, tuning: Tuning, state: HMCState) -> Array:
         """The leapfrog steps of the next trajectory of a fixed length."""

@@ -196,16 +196,17 @@ def run_chunk(
     buffers = jax.tree.map(lambda leaf: jnp.zeros((rows, *leaf.shape), leaf.dtype), shapes)
 
     def advance(carry: tuple) -> tuple:
-        count, packed, buffers = carry
-        packed = sampler.step(data, packed)
+        count, packed, memory, buffers = carry
+        packed, memory = sampler.step_over(data, packed, memory)
         # Every iteration writes the row of its draw; the last of a row's iterations is the one that stays.
         row = jnp.maximum((count - skip) // thinning, 0)
         values = sampler.fields(sampler.unpack(packed), fields)
         buffers = jax.tree.map(lambda buffer, value: _write(buffer, value, row), buffers, values)
-        return count + 1, packed, buffers
+        return count + 1, packed, memory, buffers
 
     total = skip + kept * thinning
-    _, packed, buffers = lax.while_loop(lambda carry: carry[0] < total, advance, (jnp.int32(0), packed, buffers))
+    first = (jnp.int32(0), packed, sampler.memory(data, packed), buffers)
+    _, packed, _, buffers = lax.while_loop(lambda carry: carry[0] < total, advance, first)
     return sampler.unpack(packed), buffers
 
 

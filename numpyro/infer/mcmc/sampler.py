@@ -74,6 +74,14 @@ class Sampler(ABC):
     def postprocess(self, data: PyTree, draw: PyTree) -> PyTree:
         """One recorded draw of the sample field as the user sees it."""
 
+    def memory(self, data: PyTree, state: PyTree) -> PyTree:
+        """Memory for :meth:`step_over` to write over, of any content."""
+        return ()
+
+    def step_over(self, data: PyTree, state: PyTree, memory: PyTree) -> tuple[PyTree, PyTree]:
+        """:meth:`step` in the memory of the step before, which saves copies in a loop of steps; and that memory."""
+        return self.step(data, state), memory
+
     def moves(self) -> Moves | None:
         """:meth:`step` in moves, where it can be cut so."""
         return None

@@ -9,7 +9,18 @@ import pytest
 
 from numpyro.infer.hmc.integrator import PhasePoint
 from numpyro.infer.hmc.metric import DenseMetric, DiagonalMetric
-from numpyro.infer.hmc.nuts import Checkpoints, is_turning, nuts_trajectory, turns_at_once, turns_one_by_one
+from numpyro.infer.hmc.nuts import (
+    Checkpoints,
+    Course,
+    begin_subtree,
+    begin_tree,
+    is_turning,
+    no_checkpoints,
+    nuts_trajectory,
+    transition_of,
+    turns_at_once,
+    turns_one_by_one,
+)
 from numpyro.infer.hmc.random_bits import counter_uniform, seed_words
 
 INVERSE = np.array([[1.5, 0.4], [0.4, 0.6]])
@@ -87,7 +98,10 @@ def run(potential, z, r, step_size, max_depth, seed, num_checkpoints=8):
     mass = metric.mass_matrix(jnp.asarray(INVERSE, z.dtype))
     value_and_grad = jax.value_and_grad(potential)
     start = PhasePoint(z, r, *value_and_grad(z))
-    return nuts_trajectory(value_and_grad, metric, mass, start, step_size, max_depth, num_checkpoints, seed)
+    course = Course(mass, step_size, max_depth, seed, start.potential + metric.kinetic_energy(mass, r))
+    tree = begin_tree(course, start)
+    subtree = begin_subtree(course, tree, no_checkpoints(z, num_checkpoints))
+    return transition_of(nuts_trajectory(value_and_grad, metric, course, tree, subtree)[0])
 
 
 run_all = jax.jit(jax.vmap(lambda *arguments: run(quartic, *arguments), (0, 0, None, None, 0)))
