@@ -4,6 +4,9 @@ A strategy is a function of a site that returns an initial value in the site's s
 nothing to initialise: for observed and discrete variables, params, and deterministic sites. Without a site each of
 these functions returns the strategy with its options filled in, a ``functools.partial``, which pickles and can be given
 to inference as ``init_strategy=init_to_median(num_samples=10)``.
+
+A strategy that draws all sites of a model at once has a method ``draw_initial(view, data, rng_key)``, as
+:data:`~numpyro.infer.pathfinder.init_to_pathfinder` has.
 """
 
 from __future__ import annotations

@@ -157,7 +157,7 @@ class HMCAlgorithm:
                 self.num_steps(tuning, state),
                 memory.seed,
             )
-        return self.finish(potential_and_grad, tuning, state, memory.rng_key, transition), memory
+        return self.finish(potential_and_grad, tuning, state, memory.rng_key, transition, one=tuning.one), memory
 
     def memory(self, tuning: Tuning, state: HMCState) -> Memory:
         """Memory with nothing in it."""
@@ -201,12 +201,14 @@ class HMCAlgorithm:
         rng_key: Key,
         transition: Transition,
         ended: Array | bool = True,
+        one: Any = None,
     ) -> HMCState:
         """The next state, after adaptation.
 
         :param rng_key: the key of the next iteration.
         :param ended: whether the trajectory has ended. The result means nothing where it has not, but chains that
             advance together make decisions in common, and this one is then not asked.
+        :param one: see :func:`~numpyro.infer.hmc.one_kernel.in_one_kernel`.
         """
         adapt, schedule = state.adapt_state, schedule_of(state.adapt_state)
         in_warmup = state.i < schedule.num_warmup
@@ -218,24 +220,11 @@ class HMCAlgorithm:
             lambda adapt: self.warmup.update(potential_and_grad, adapt, at, transition, target),
             adapt,
         )
-        i = state.i + 1
-        count = jnp.where(in_warmup, i, i - schedule.num_warmup).astype(state.mean_accept_prob.dtype)
-        mean = state.mean_accept_prob  # the first update of a phase divides by one: nothing of the last phase stays
-        return HMCState(
-            i=i,
-            z=transition.z,
-            z_grad=transition.grad,
-            potential_energy=transition.potential,
-            energy=transition.energy,
-            r=None,
-            trajectory_length=state.trajectory_length,
-            num_steps=transition.num_steps,
-            accept_prob=transition.accept_prob,
-            mean_accept_prob=mean + (transition.accept_prob - mean) / count,
-            diverging=transition.diverging,
-            adapt_state=adapt,
-            rng_key=rng_key,
+        nothing: Any = None
+        settled = in_one_kernel(
+            _settle, state._replace(adapt_state=nothing, rng_key=nothing), one, transition, schedule.num_warmup
         )
+        return settled._replace(adapt_state=adapt, rng_key=rng_key)
 
     def max_depth(self, tuning: Tuning, state: HMCState) -> Array:
         """The greatest depth of the next tree."""
@@ -249,3 +238,22 @@ class HMCAlgorithm:
         # A hair below the quotient, so that rounding does not add a step to a whole number of them.
         quotient = jnp.ceil(state.trajectory_length / state.adapt_state.step_size * (1.0 - 1e-6))
         return jnp.clip(quotient, 1.0, 2.0**30).astype(jnp.int32)
+
+
+def _settle(state: HMCState, transition: Transition, num_warmup: Array) -> HMCState:
+    """The state at the end of a transition; adaptation and keys are elsewhere."""
+    in_warmup = state.i < num_warmup
+    i = state.i + 1
+    count = jnp.where(in_warmup, i, i - num_warmup).astype(state.mean_accept_prob.dtype)
+    mean = state.mean_accept_prob  # the first update of a phase divides by one: nothing of the last phase stays
+    return state._replace(
+        i=i,
+        z=transition.z,
+        z_grad=transition.grad,
+        potential_energy=transition.potential,
+        energy=transition.energy,
+        num_steps=transition.num_steps,
+        accept_prob=transition.accept_prob,
+        mean_accept_prob=mean + (transition.accept_prob - mean) / count,
+        diverging=transition.diverging,
+    )

@@ -199,7 +199,7 @@ def run_chunk(
         count, packed, memory, buffers = carry
         packed, memory = sampler.step_over(data, packed, memory)
         # Every iteration writes the row of its draw; the last of a row's iterations is the one that stays.
-        row = jnp.maximum((count - skip) // thinning, 0)
+        row = jnp.maximum(lax.div(count - skip, thinning), 0)
         values = sampler.fields(sampler.unpack(packed), fields)
         buffers = jax.tree.map(lambda buffer, value: _write(buffer, value, row), buffers, values)
         return count + 1, packed, memory, buffers
@@ -232,7 +232,7 @@ def run_chunk_by_moves(
         finished = moves.finish(data, packed, underway, ended)
         packed = jax.tree.map(lambda new, old: jnp.where(ended, new, old), finished, packed)
         underway = moves.choose(ended, moves.restart(data, packed, underway), underway)
-        row = jnp.where(ended, jnp.maximum((count - skip) // thinning, 0), rows)
+        row = jnp.where(ended, jnp.maximum(lax.div(count - skip, thinning), 0), rows)
         values = sampler.fields(sampler.unpack(packed), fields)
         buffers = jax.tree.map(lambda buffer, value: _write(buffer, value, row), buffers, values)
         return count + ended, packed, underway, buffers

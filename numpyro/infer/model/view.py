@@ -227,7 +227,12 @@ class ModelView:
         return {name: value for name, value in point.values.items() if name in constrained}
 
     def draw_initial(self, data: PyTree, rng_key: Key, strategy: Callable) -> dict[str, Array]:
-        """Unconstrained initial values of the latent sites, by an initialization strategy."""
+        """Unconstrained initial values of the latent sites, by an initialization strategy.
+
+        A strategy with a method ``draw_initial(view, data, rng_key)`` draws them all at once.
+        """
+        if hasattr(strategy, "draw_initial"):
+            return strategy.draw_initial(self, data, rng_key)
         args, kwargs = self.arguments.rebuild(data[1])
         with substitute(substitute_fn=strategy), seed(rng_seed=rng_key), ToUnconstrained() as point:
             self.model(*args, **kwargs)

@@ -6,12 +6,13 @@ modes, and importance resampling of their draws puts them together. It costs som
 approximate draws, or starting points for chains.
 
 The parts: ``inverse_hessian``, the covariance from differences of positions and gradients, and draws by it; ``path``,
-one path; ``pathfinder``, the public face :class:`Pathfinder`.
+one path; ``pathfinder`` and ``start``, the public faces :class:`Pathfinder` and :data:`init_to_pathfinder`.
 
 **Reference:** Zhang, Carpenter, Gelman & Vehtari, *Pathfinder: parallel quasi-Newton variational inference*, JMLR 23
 (2022).
 """
 
 from numpyro.infer.pathfinder.pathfinder import Pathfinder
+from numpyro.infer.pathfinder.start import PathfinderStart, init_to_pathfinder
 
-__all__ = ["Pathfinder"]
+__all__ = ["Pathfinder", "PathfinderStart", "init_to_pathfinder"]
