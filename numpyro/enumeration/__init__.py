@@ -7,13 +7,14 @@ probabilities of its sites are arrays with an axis for each variable that they d
 
 1. ``contexts``: :func:`markov` contexts, which say which variables later ones may still depend on, so that dimensions
    can be used again;
-2. ``handler``: :class:`enum`, which gives sites their supports and keeps account of the dimensions;
-3. ``loop``: the same for the steps of a loop;
+2. ``enumerating``: how sites get their supports, and the account of the dimensions;
+3. ``handler``: :class:`enum`, which does that for a model; ``loop``: the same for the steps of a loop;
 4. ``factors``: from a trace to the factors, variables and plates of a sum;
 5. ``values``: from a solved sum back to values of the sites.
 """
 
 from numpyro.enumeration.contexts import markov
+from numpyro.enumeration.enumerating import ENUMERATED, PIECE, PIECES, Enumerating
 from numpyro.enumeration.factors import (
     chains_of,
     enumerated_sites,
@@ -23,13 +24,14 @@ from numpyro.enumeration.factors import (
     site_factor,
     unscaled_log_prob,
 )
-from numpyro.enumeration.handler import ENUMERATED, enum, is_enumerable
-from numpyro.enumeration.loop import PIECES
+from numpyro.enumeration.handler import enum, is_enumerable
 from numpyro.enumeration.values import conditional_values
 
 __all__ = [
     "ENUMERATED",
+    "PIECE",
     "PIECES",
+    "Enumerating",
     "chains_of",
     "conditional_values",
     "enum",

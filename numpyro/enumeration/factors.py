@@ -10,8 +10,8 @@ import numpy as np
 
 from numpyro._typing import Array
 from numpyro.distributions._shapes import scale_and_mask
-from numpyro.enumeration.handler import ENUMERATED
-from numpyro.enumeration.loop import CHAIN, PIECES, Chain
+from numpyro.enumeration.enumerating import ENUMERATED, PIECE, PIECES
+from numpyro.enumeration.loop import Chain
 from numpyro.ops.sum_product import Factor, NamedArray, Plate, Problem, Variable
 
 Trace = Mapping[str, Mapping[str, Any]]
@@ -50,7 +50,10 @@ def marginal_problem(
         site_factor(site, unscaled_log_prob(site, (extra_terms or {}).get(name)), plates)
         for name, site in sites.items()
     ]
-    return Problem(factors, enumerated_variables(model_trace), plates, frozenset(kept), fixed or {})
+    variables = enumerated_variables(model_trace)
+    if fixed:
+        variables = {name: variable for name, variable in variables.items() if name not in fixed}
+    return Problem(factors, variables, plates, frozenset(kept), fixed or {})
 
 
 def enumerated_variables(model_trace: Trace) -> dict[str, Variable]:
@@ -67,8 +70,8 @@ def enumerated_variables(model_trace: Trace) -> dict[str, Variable]:
 
 def chains_of(model_trace: Trace) -> list[Chain]:
     """The loops of a trace that have enumerated sites."""
-    pieces = [site["infer"].get(CHAIN) for site in model_trace.values() if site["type"] == "sample"]
-    return list({piece.chain.time: piece.chain for piece in pieces if piece is not None}.values())
+    pieces = [site["infer"].get(PIECE) for site in model_trace.values() if site["type"] == "sample"]
+    return list({chain.time: chain for piece in pieces if piece is not None for chain in piece.chains}.values())
 
 
 def unscaled_log_prob(site: Mapping[str, Any], extra_term: Array | None = None) -> Array:
@@ -88,17 +91,14 @@ def site_factor(site: Mapping[str, Any], log_prob: Array, plates: Mapping[str, P
     names.update((frame.dim, frame.name) for frame in site["cond_indep_stack"])
     shape = jnp.shape(log_prob)
     dims = range(-len(shape), 0)
-    piece = site["infer"].get(CHAIN)
-    if piece is not None and piece.is_timed:
-        names[-1 - piece.rank] = piece.chain.time
+    times = site["infer"][PIECE].times if PIECE in site["infer"] else ()
+    names.update((-1 - rank, time) for rank, time in times)
     rest = tuple(axis for axis, dim in enumerate(dims) if shape[axis] != 1 and dim not in names)
     if rest:
         log_prob = jnp.sum(log_prob, rest, keepdims=True)
     shown = [(axis, names[dim]) for axis, dim in enumerate(dims) if jnp.shape(log_prob)[axis] != 1]
     array = jnp.reshape(log_prob, [jnp.shape(log_prob)[axis] for axis, _ in shown])
-    inside = frozenset(frame.name for frame in site["cond_indep_stack"])
-    if piece is not None and piece.is_timed:
-        inside |= {piece.chain.time}
+    inside = frozenset(frame.name for frame in site["cond_indep_stack"]).union(time for _, time in times)
     return Factor(NamedArray(array, tuple(name for _, name in shown)), inside, (site["name"],))
 
 

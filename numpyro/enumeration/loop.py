@@ -9,14 +9,8 @@ import numpy as np
 
 from numpyro._errors import UsageError
 from numpyro._typing import Shape
-from numpyro.enumeration.handler import enum
+from numpyro.enumeration.enumerating import Enumerating, support_of
 from numpyro.ops.sum_product import Plate, Variable
-
-CHAIN = "_chain"
-"""The key of ``site["infer"]`` that holds the :class:`Chain` of a site from the steps of a loop."""
-
-PIECES = "_in_pieces"
-"""The key of ``site["infer"]`` that marks a site whose factors are others: those of the pieces of its loop."""
 
 
 class Chain(NamedTuple):
@@ -25,30 +19,42 @@ class Chain(NamedTuple):
     :param time: the name of the axis of the steps that were run together.
     :param plate: these steps as a plate.
     :param variables: all variables of the loop.
-    :param sites: for each enumerated site the names of its pieces, those of single steps first, in the order of time.
-    :param is_reversed: whether the last entry comes first.
+    :param sites: the pieces of its enumerated sites, by name; of loops within it, too.
     """
 
     time: str
     plate: Plate
     variables: dict[str, Variable]
-    sites: dict[str, tuple[str, ...]]
+    sites: dict[str, Pieces]
+
+
+class Pieces(NamedTuple):
+    """The pieces of an enumerated site in a loop, by name, or again the pieces of a loop in its body.
+
+    :param alone: those of single steps, in the order of time.
+    :param together: that of all other steps, if there are any.
+    :param is_reversed: whether the last entry comes first.
+    """
+
+    alone: tuple[str | Pieces, ...]
+    together: str | Pieces | None
     is_reversed: bool
 
 
 class Piece(NamedTuple):
-    """One or several steps of a loop: what marks the sites of them.
+    """A site at one or several steps of a loop, which is a site of its own.
 
-    :param chain: the loop.
-    :param rank: the number of batch dimensions of the site at one step.
+    :param chains: the loops that it is in, the innermost first.
+    :param times: the loops of whose steps it is, the innermost first: for each the number of dimensions of the log
+        probability to the right of that of time, which it may lack, and the name of time.
     :param dim: the dimension of the values of an enumerated site.
-    :param is_timed: whether the piece is of the steps that were run together, whose axis may be in front.
+    :param is_latent: whether the site is latent.
     """
 
-    chain: Chain
-    rank: int
+    chains: tuple[Chain, ...]
+    times: tuple[tuple[int, str], ...]
     dim: int | None
-    is_timed: bool
+    is_latent: bool
 
 
 class LoopDimensions:
@@ -58,15 +64,17 @@ class LoopDimensions:
     :param history: the number of steps back that are kept.
 
     The variables of the step take ``start``, ``start - 1``, ...; those of ``lag`` steps back the same dimensions, moved
-    to the left by ``lag`` times their number.
+    to the left by ``lag`` times their number. ``sizes`` are the numbers of values of the variables, in their order;
+    ``kept`` are the plates of those that loops in the body have left.
     """
 
-    def __init__(self, handler: enum, history: int) -> None:
-        self.outer = handler._visible()
+    def __init__(self, handler: Enumerating, history: int) -> None:
+        self.outer = handler.visible()
         self.first = handler.first_available_dim
-        self.start = min([self.first + 1, *self.outer, *handler._adopted.values()]) - 1
+        self.start = handler.free_dim
         self.history = history
         self.sizes: dict[str, int] = {}
+        self.kept: dict[str, frozenset[str]] = {}
 
     def dim(self, name: str, lag: int = 0) -> int:
         """The dimension of a variable of ``lag`` steps back."""
@@ -122,56 +130,84 @@ class LoopDimensions:
         own = own[max(0, len(own) - room) :]
         return jnp.reshape(leaf, (*own, *(1,) * len(self.sizes), *rest))
 
+    def visible_in(self, leaf: Any, event_ndim: int) -> set[tuple[str, int]]:
+        """The variables, and how many steps back they are, that a leaf has a dimension of."""
+        batch = np.shape(leaf)[: np.ndim(leaf) - event_ndim]
+        slots = {(name, lag): self.dim(name, lag) for name in self.sizes for lag in range(1, self.history + 1)}
+        return {slot for slot, dim in slots.items() if -dim <= len(batch) and batch[dim] != 1}
 
-class in_steps(enum):
+    def moved(self, leaf: Any, event_ndim: int, places: dict[int, int]) -> Any:
+        """A leaf with some of its dimensions, not counting those of the event, moved to other places."""
+        shape = tuple(np.shape(leaf))
+        batch, event = shape[: len(shape) - event_ndim], shape[len(shape) - event_ndim :]
+        least = min(len(batch), -1 - self.first)
+        dims = {places.get(dim, dim): dim for dim in range(-len(batch), 0) if batch[dim] != 1}
+        if all(place == dim for place, dim in dims.items()):
+            return leaf
+        order = [len(batch) + dims[place] for place in sorted(dims)]
+        ones = [axis for axis in range(len(batch)) if axis not in order]
+        array = jnp.transpose(leaf, (*ones, *order, *range(len(batch), len(shape))))
+        result = [1] * max(least, *(-place for place in dims))
+        for place, dim in dims.items():
+            result[place] = batch[dim]
+        return jnp.reshape(array, (*result, *event))
+
+
+class InSteps(Enumerating):
     """Enumerates the sites of one step, or of all steps run together.
 
+    :param around: the handler around the loop.
     :param dims: the dimensions of the loop.
     :param suffix: names the variables of the step: ``"@3"`` for those of step 3.
     :param lags: the suffixes of the variables of the steps before, the newest first.
+    :param time: the name of time, for all steps run together.
     :param is_probe: repeat the last value of each site, once for the first site, twice for the second, and so on, so
         that shapes show which dimensions are whose.
     """
 
-    def __init__(self, dims: LoopDimensions, suffix: str, lags: tuple[str, ...], *, is_probe: bool = False) -> None:
-        super().__init__(first_available_dim=dims.first)
+    def __init__(
+        self,
+        around: Enumerating,
+        dims: LoopDimensions,
+        suffix: str,
+        lags: tuple[str, ...],
+        *,
+        time: str | None = None,
+        is_probe: bool = False,
+    ) -> None:
+        super().__init__(None, dims.first)
+        self._around, self._loop, self._suffix, self._lags = around, dims, suffix, lags
         self._is_probe = is_probe
-        self._loop, self._suffix, self._lags = dims, suffix, lags
-        self._reset()
+        self.times = around.times if time is None else around.times | {time}
+        self.depth = around.depth + 1
+        self.proposed = around.proposed
 
-    def process_message(self, msg: Any) -> None:
-        if msg["type"] == "control_flow":
-            self.enters_body(msg)
-            return
-        super().process_message(msg)
-
-    def _enumerate(self, msg: Any) -> Any:
-        value = super()._enumerate(msg)
-        if not self._is_probe:
-            return value
-        axis = jnp.ndim(value) + self._loop.dim(msg["name"]) - msg["fn"].event_dim
-        count = list(self._loop.sizes).index(msg["name"]) + 1
-        last = jnp.repeat(jnp.take(value, jnp.array([-1]), axis), count, axis)
-        value = jnp.concatenate([value, last], axis)
-        self._shapes[msg["name"]] = value.shape
-        return value
-
-    def _has_inner(self) -> bool:
-        return False
-
-    def _variable(self, name: str) -> str:
-        return f"{name}{self._suffix}"
-
-    def _new_dim(self, msg: Any) -> int:
-        self._loop.sizes.setdefault(msg["name"], msg["fn"].enumerate_support(expand=False).shape[0])
-        return self._loop.dim(msg["name"])
-
-    def _own(self, dim: int, name: str) -> None:
-        pass
-
-    def _visible(self) -> dict[int, str]:
+    def visible(self) -> dict[int, str]:
         names = dict(self._loop.outer)
         for name in self._loop.sizes:
             for lag, suffix in enumerate((self._suffix, *self._lags)):
-                names[self._loop.dim(name, lag)] = f"{name}{suffix}"
+                names[self._loop.dim(name, lag)] = self._around.variable(f"{name}{suffix}")
         return names
+
+    def variable(self, name: str) -> str:
+        return self._around.variable(f"{name}{self._suffix}")
+
+    def keep(self, name: str, dim: int, size: int, plates: frozenset[str]) -> int:
+        self._loop.sizes.setdefault(name, size)
+        self._loop.kept[name] = plates
+        return self._loop.dim(name)
+
+    def _is_at_work(self) -> bool:
+        return True
+
+    def _new_dim(self, msg: Any) -> int:
+        self._loop.sizes.setdefault(msg["name"], support_of(msg["name"], msg["fn"]).shape[0])
+        return self._loop.dim(msg["name"])
+
+    def _support(self, msg: Any) -> Any:
+        values = support_of(msg["name"], msg["fn"])
+        if not self._is_probe:
+            return values
+        self._new_dim(msg)
+        count = list(self._loop.sizes).index(msg["name"]) + 1
+        return jnp.concatenate([values, jnp.repeat(values[-1:], count, 0)])

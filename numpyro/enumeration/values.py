@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from numpyro._typing import Array, Key
-from numpyro.enumeration.factors import Trace, chains_of, enumerated_sites
-from numpyro.enumeration.loop import CHAIN, Chain
+from numpyro.enumeration.enumerating import PIECE
+from numpyro.enumeration.factors import Trace, enumerated_sites
+from numpyro.enumeration.loop import Pieces
 from numpyro.ops.sum_product import Problem, choose_best, choose_draw, decode, eliminate, log_sum_exp, maximum
 
 
@@ -25,32 +27,40 @@ def conditional_values(model_trace: Trace, problem: Problem, rng_key: Key | None
     values = {
         name: _value(model_trace[name], dim, positions[name]) for name, dim in enumerated_sites(model_trace).items()
     }
-    for chain in chains_of(model_trace):
-        for name, pieces in chain.sites.items():
-            values[name] = _values_over_time(model_trace, chain, pieces, positions, problem)
+    for name, pieces in _outermost_pieces(model_trace).items():
+        values[name] = _values_over_time(pieces, lambda piece: _value_of_piece(model_trace, piece, positions, problem))
     return values
 
 
-def _values_over_time(
-    model_trace: Trace, chain: Chain, pieces: tuple[str, ...], positions: dict[str, Array], problem: Problem
-) -> Array:
-    """The values of a site in a loop at all steps."""
-    values = []
-    for variable in pieces:
-        is_timed = chain.time in chain.variables[variable].plates
-        site = model_trace[f"{variable}@all" if is_timed else variable]
-        dim = site["infer"][CHAIN].dim
-        found = positions[variable]
-        if not is_timed:
-            values.append(_value(site, dim, found)[None])
-            continue
-        support = site["value"]
-        if jnp.ndim(support) > -dim + len(site["fn"].event_shape):  # the same at all steps
-            site = {**site, "value": support[0]}
-        axis = sorted(problem.variables[variable].plates).index(chain.time)
-        values.append(jax.vmap(lambda at, site=site, dim=dim: _value(site, dim, at))(jnp.moveaxis(found, axis, 0)))
-    joined = jnp.concatenate(values)
-    return jnp.flip(joined, 0) if chain.is_reversed else joined
+def _outermost_pieces(model_trace: Trace) -> dict[str, Pieces]:
+    """The pieces of enumerated sites in loops."""
+    found = [site["infer"].get(PIECE) for site in model_trace.values() if site["type"] == "sample"]
+    return {name: pieces for piece in found if piece is not None for name, pieces in piece.chains[-1].sites.items()}
+
+
+def _values_over_time(pieces: Pieces | str, value_of: Callable[[str], Array], axis: int = 0) -> Array:
+    """The values of a site at all steps of a loop, along an axis; those of loops around it are in front of that."""
+    if isinstance(pieces, str):
+        return value_of(pieces)
+    parts = [jnp.expand_dims(_values_over_time(piece, value_of, axis), axis) for piece in pieces.alone]
+    if pieces.together is not None:
+        parts.append(_values_over_time(pieces.together, value_of, axis + 1))
+    joined = jnp.concatenate(parts, axis)
+    return jnp.flip(joined, axis) if pieces.is_reversed else joined
+
+
+def _value_of_piece(model_trace: Trace, name: str, positions: dict[str, Array], problem: Problem) -> Array:
+    """The values of a piece, with an axis for each of the loops of whose steps it is, the outermost first."""
+    site = model_trace[name]
+    piece = site["infer"][PIECE]
+    support, ndim = site["value"], -piece.dim + len(site["fn"].event_shape)
+    site = {**site, "value": support[(0,) * (jnp.ndim(support) - ndim)]}  # the same at all steps
+    axes = sorted(problem.variables[name].plates)
+    times = [axes.index(time) for _, time in reversed(piece.times)]
+    of_steps = lambda found: _value(site, piece.dim, found)
+    for _ in times:
+        of_steps = jax.vmap(of_steps)
+    return of_steps(jnp.moveaxis(positions[name], times, range(len(times))))
 
 
 def _value(site: Any, dim: int, positions: Array) -> Array:

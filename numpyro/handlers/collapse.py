@@ -131,7 +131,6 @@ class _Alone(enum):
 
     def __init__(self, first_available_dim: int) -> None:
         super().__init__(first_available_dim=first_available_dim)
-        self._reset()
 
-    def _has_inner(self) -> bool:
-        return False
+    def _is_at_work(self) -> bool:
+        return True

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from numpyro.primitives import Messenger
+from numpyro.primitives.stack import for_part
 
 
 class mask(Messenger):
@@ -36,6 +37,8 @@ class mask(Messenger):
 
     def process_message(self, msg: Any) -> None:
         if msg["type"] == "sample":
-            msg["fn"] = msg["fn"].mask(self.mask)
+            mask = for_part(msg, self.mask)
+            if mask is not None:
+                msg["fn"] = msg["fn"].mask(mask)
         elif msg["type"] == "inspect":
             msg["mask"] = self.mask if msg["mask"] is None else self.mask & msg["mask"]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from numpyro.primitives import Messenger
+from numpyro.primitives.stack import for_part
 from numpyro.util import not_jax_tracer
 
 
@@ -38,4 +39,6 @@ class scale(Messenger):
 
     def process_message(self, msg: Any) -> None:
         if msg["type"] in ("sample", "param", "plate"):
-            msg["scale"] = self.scale if msg.get("scale") is None else self.scale * msg["scale"]
+            scale = for_part(msg, self.scale)
+            if scale is not None:
+                msg["scale"] = scale if msg.get("scale") is None else scale * msg["scale"]

@@ -230,10 +230,19 @@ def get_mask() -> Any:
 
     :return: ``None`` where there is no mask, else a bool or a boolean array: the conjunction of all masks.
     """
+    return _mask(is_around_loops=True)
+
+
+def get_mask_in_body() -> Any:
+    """Return the mask of the ``mask`` handlers within the body of the loop that runs, leaving out those around it."""
+    return _mask(is_around_loops=False)
+
+
+def _mask(is_around_loops: bool) -> Any:
     if not _PYRO_STACK.handlers:
         return None
     msg = {"type": "inspect", "fn": lambda: True, "args": (), "kwargs": {}, "value": None, "mask": None}
-    return apply_stack(msg)["mask"]
+    return apply_stack(msg | {"is_around_loops": is_around_loops})["mask"]
 
 
 def subsample(data: Any, event_dim: int) -> Any:

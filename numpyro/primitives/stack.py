@@ -222,6 +222,17 @@ def request_key() -> Any:
     return apply_stack(msg)["value"]
 
 
+def for_part(msg: Any, array: Any) -> Any:
+    """What an array that broadcasts with the batch shape of a site is for a message of some steps of a loop.
+
+    :param msg: a message; one that comes out of a loop may be of a part of its site.
+    :param array: a mask or a scale.
+    :return: the array, as the message needs it; ``None`` where the density of the site is counted elsewhere.
+    """
+    part = msg.get("_part")
+    return array if part is None else part(array)
+
+
 def apply_stack(msg: dict[str, Any]) -> dict[str, Any]:
     """Send a message through the active handlers and give it a value.
 

@@ -255,13 +255,6 @@ def test_scales_around_and_masks_within_count_once():
 
     np.testing.assert_allclose(found, jax.nn.logsumexp(jax.vmap(weight)(paths)), rtol=1e-10)
 
-    def masked_around():
-        with handlers.mask(mask=mask[:, None]):
-            scan(step, 0, (OBSERVED, mask))
-
-    with pytest.raises(UsageError, match="inside the body"):
-        log_density(enum(config_enumerate(masked_around), first_available_dim=-2), (), {}, {})
-
 
 def test_nuts_and_predictive_through_a_hidden_chain():
     rng = np.random.default_rng(0)
@@ -309,12 +302,3 @@ def test_a_history_that_is_too_short_is_named():
 
     with pytest.raises(UsageError, match="'x' more than history=1 steps back: set history"):
         log_density(enum(config_enumerate(lambda: scan(step, (0, 0), OBSERVED))), (), {}, {})
-
-
-def test_loops_in_loops_are_named():
-    def outer(carry, y):
-        scan(hidden_step, 0, y)
-        return carry, None
-
-    with pytest.raises(UsageError, match="'x' are enumerated in a scan inside the body of another scan"):
-        log_density(enum(config_enumerate(lambda: scan(outer, None, PAIRS))), (), {}, {})

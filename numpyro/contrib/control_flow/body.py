@@ -9,11 +9,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from numpyro._errors import UsageError
 from numpyro._typing import Key, Shape
 from numpyro.contrib.control_flow.step import Step
-from numpyro.enumeration import enum
-from numpyro.enumeration.loop import CHAIN
+from numpyro.enumeration import Enumerating
 from numpyro.handlers import condition, replay, substitute
 from numpyro.primitives import Messenger, apply_stack, get_mask, plate
 from numpyro.primitives.stack import _PYRO_STACK
@@ -48,9 +46,15 @@ class Surroundings:
         return list(arrays), list(arrays.values())
 
     @property
+    def enumerating(self) -> Enumerating | None:
+        """The handler of enumeration around, if there is one."""
+        return next((h for h in reversed(self.handlers) if isinstance(h, Enumerating)), None)
+
+    @property
     def first_enumerated(self) -> int | None:
         """The first dimension that enumerated sites take, where there is a handler of enumeration around."""
-        return next((h.first_available_dim for h in reversed(self.handlers) if isinstance(h, enum)), None)
+        handler = self.enumerating
+        return None if handler is None else handler.first_available_dim
 
     @property
     def plate_shape(self) -> Shape:
@@ -79,7 +83,7 @@ class _Mask(Messenger):
         super().__init__(None)
 
     def process_message(self, msg: Site) -> None:
-        if msg["type"] == "inspect" and self.mask is not None:
+        if msg["type"] == "inspect" and self.mask is not None and msg.get("is_around_loops", True):
             msg["mask"] = self.mask if msg["mask"] is None else self.mask & msg["mask"]
 
 
@@ -201,16 +205,7 @@ def emit(sites: Sequence[Site]) -> None:
     """Send finished sites to the handlers that have not acted in the body."""
     if _PYRO_STACK.handlers:
         for site in sites:
-            try:
-                apply_stack({**site, "_control_flow_done": True})
-            except ValueError as error:
-                if CHAIN not in site.get("infer", {}) or "broadcast" not in str(error):
-                    raise
-                raise UsageError(
-                    f"A mask or scale with an entry for each step stands around a scan whose site '{site['name']}' "
-                    f"belongs to a chain of enumerated sites: apply it inside the body, with the entries among xs. "
-                    f"({error})"
-                ) from error
+            apply_stack({**site, "_control_flow_done": True})
 
 
 def with_keys(rng_key: Key | None, length: int) -> Any:

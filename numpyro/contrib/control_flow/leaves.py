@@ -28,19 +28,21 @@ def inside_of(marker: Any) -> Callable[[Any], bool]:
     return lambda leaf: isinstance(leaf, jax.core.Tracer) and leaf._trace is trace
 
 
-def aligned(site: Site) -> Site:
+def aligned(site: Site, least: int = 0) -> Site:
     """A sample site whose value, distribution and scale have one rank, so that an axis can be put before all of them.
 
     Without the axis they broadcast from the right, whatever their ranks.
+
+    :param least: the least number of batch dimensions.
     """
     site = {**site, "kwargs": {**site["kwargs"], "rng_key": None, "sample_shape": ()}}
     fn, value, scale = site["fn"], site["value"], site["scale"]
     value_ndim = np.ndim(value)
     value_batch = np.shape(value)[: max(value_ndim - fn.event_dim, 0)]
     scale_shape = np.shape(scale) if scale is not None else ()
-    rank = max(len(fn.batch_shape), len(value_batch), len(scale_shape))
+    rank = max(len(fn.batch_shape), len(value_batch), len(scale_shape), least)
     if rank > len(fn.batch_shape):
-        site["fn"] = fn.expand(np.broadcast_shapes(fn.batch_shape, value_batch, scale_shape))
+        site["fn"] = fn.expand(np.broadcast_shapes(fn.batch_shape, value_batch, scale_shape, (1,) * rank))
         site["intermediates"] = []
     if value_ndim < rank + fn.event_dim:
         shape = (1,) * (rank + fn.event_dim - value_ndim) + np.shape(value)

@@ -24,8 +24,8 @@ from numpyro.contrib.control_flow.body import (
 )
 from numpyro.contrib.control_flow.enumerated import EnumeratedLoop
 from numpyro.contrib.control_flow.leaves import Leaves, inside_of
+from numpyro.contrib.control_flow.pieces import whole, with_rank
 from numpyro.contrib.control_flow.step import Step
-from numpyro.enumeration import enum
 from numpyro.primitives import apply_stack
 from numpyro.primitives.stack import _PYRO_STACK
 
@@ -130,7 +130,7 @@ def _run(
     history: int = 1,
 ) -> tuple[PyTree, list[Any], PyTree]:
     loop = Loop(f, length, Surroundings(substitute_stack), rng_key)
-    handler = next((h for h in reversed(loop.surroundings.handlers) if isinstance(h, enum)), None)
+    handler = loop.surroundings.enumerating
 
     def run() -> tuple[PyTree, list[Any], PyTree]:
         if handler is not None and length > 0:
@@ -169,11 +169,14 @@ class Loop:
         """Run all steps: the last carry, the sites of all steps, the stacked outputs."""
         traced: list[Leaves] = []
         carries: list[PyTree] = []
+        first_enumerated = self.surroundings.first_enumerated
 
         def step(carry: PyTree, inputs: PyTree) -> tuple[PyTree, PyTree]:
             (carry, mutables), (x, *where) = carry, inputs
             carry, y, sites, mutables = self.step(carry, x, where, mutables)
             carries.append(carry)
+            if first_enumerated is not None:
+                sites = [with_rank(site, first_enumerated) for site in sites]
             leaves = Leaves(sites, inside_of(where[0]))
             traced.append(leaves)
             return (carry, mutables), (y, leaves.arrays)
@@ -195,7 +198,7 @@ class Loop:
                     raise
                 raise TypeError(_describe_change(init, carries[-1], self.surroundings.plate_shape)) from error
         write_back(self.holders, mutables)
-        return carry, traced[-1].stacked(arrays, self.length), ys
+        return carry, [whole(site, self.length) for site in traced[-1].stacked(arrays, self.length)], ys
 
     def step(
         self, carry: PyTree, x: PyTree, where: Sequence[Any], mutables: PyTree, declare: Callable | None = None

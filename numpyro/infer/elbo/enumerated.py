@@ -15,8 +15,8 @@ from numpyro._typing import Array, Key, PyTree
 from numpyro.distributions._shapes import scale_and_mask
 from numpyro.distributions.kl import kl_divergence
 from numpyro.enumeration import (
+    PIECE,
     PIECES,
-    chains_of,
     enum,
     enumerated_sites,
     enumerated_variables,
@@ -30,6 +30,7 @@ from numpyro.infer.discrete import find_first_available_dim
 from numpyro.infer.elbo.base import ELBO, LossWithMutableState
 from numpyro.infer.elbo.checks import check_match
 from numpyro.infer.elbo.dependencies import trace_dependencies
+from numpyro.infer.elbo.guide_loops import densities_of_states, proposed_in_loops, require_same_loops
 from numpyro.infer.elbo.particles import Detached, Trace, mean_over_particles, mutable_state, scores
 from numpyro.infer.model.density import is_latent, total
 from numpyro.ops.sum_product import Factor, NamedArray, Plate, eliminate, log_sum_exp
@@ -40,7 +41,7 @@ class TraceEnum_ELBO(ELBO):
     """The evidence lower bound, with discrete sites summed out exactly where they are marked to be enumerated.
 
     Let :math:`y` be the sites that the model enumerates and the guide lacks, :math:`z` those that the guide enumerates,
-    and :math:`w` all others that the guide draws. Then
+    and :math:`w` all others that the guide draws; both may stand in the body of a scan. Then
 
     .. math::
 
@@ -87,10 +88,10 @@ class TraceEnum_ELBO(ELBO):
         def of_one(rng_key: Key) -> dict[str, Any]:
             model_trace, guide_trace = run(rng_key)
             drawn = {name: site for name, site in guide_trace.items() if name not in enumerated_sites(guide_trace)}
-            _require_no_chains(guide_trace)
             others = set(enumerated_sites(model_trace)) | set(enumerated_sites(guide_trace))
             # What a trace shows of the sites in loops with enumerated ones is not what counts.
-            others |= {name for name, site in model_trace.items() if PIECES in site.get("infer", {})}
+            for site_trace in (model_trace, guide_trace):
+                others |= {name for name, site in site_trace.items() if PIECES in site.get("infer", {})}
             whole = {name: site for name, site in model_trace.items() if name not in others}
             check_match(whole, {name: site for name, site in drawn.items() if name not in others})
             score_of = scores({}, drawn)
@@ -147,23 +148,15 @@ def _run_both(
         guide(*args, **kwargs)
     detached = Detached(guide_trace)
     with detached, trace() as model_trace, enum(first_available_dim=first) as dims, substitute(data=params):
-        dims.adopt(enumerated_sites(guide_trace))
+        dims.adopt(enumerated_sites(guide_trace), proposed_in_loops(guide_trace))
         replay(model, trace=guide_trace)(*args, **kwargs)
+    require_same_loops(model_trace, guide_trace)
     return model_trace, guide_trace
 
 
 def _batch_depth(fn: Callable, params: dict[str, PyTree], args: tuple, kwargs: dict[str, Any]) -> int:
     """The number of batch dimensions of the sites of a model or guide."""
     return -1 - find_first_available_dim(substitute(fn, data=jax.tree.map(jnp.asarray, params)), args, kwargs)
-
-
-def _require_no_chains(guide_trace: Trace) -> None:
-    names = [f"'{name}'" for chain in chains_of(guide_trace) for name in chain.sites]
-    if names:
-        raise UsageError(
-            f"The guide enumerates the sites {', '.join(names)} inside a scan. Leave them out of the guide, so that "
-            "the model's are summed out exactly, or write the loop of the guide in Python, with markov."
-        )
 
 
 def _costs(model_trace: Trace, guide_trace: Trace) -> list[tuple[str, Factor, NamedArray]]:
@@ -175,19 +168,28 @@ def _costs(model_trace: Trace, guide_trace: Trace) -> list[tuple[str, Factor, Na
     plates = plates_of(guide_trace)
     densities = {}
     for name, site in guide_trace.items():
-        if site["type"] != "sample":
+        if site["type"] != "sample" or PIECES in site["infer"]:
             continue
         log_q = unscaled_log_prob(site)
         densities[name] = site_factor({**site, "scale": None}, log_q, plates)
         if name in closed:
             costs.append(("guide", _divergence(model_trace[name], site, plates)))
-        elif is_latent(site):
+        elif is_latent(site) or (PIECE in site["infer"] and site["infer"][PIECE].is_latent):
             costs.append(("guide", site_factor(site, -log_q, plates)))
+    densities |= densities_of_states(guide_trace, densities)
     return [(kind, cost, _log_weights(cost, fixed, densities)) for kind, cost in costs]
 
 
 def _has_closed_form(site: Any, model_trace: Trace) -> bool:
-    return "analytic" in (site.get("infer", {}).get("kl"), model_trace[site["name"]].get("infer", {}).get("kl"))
+    infers = [which.get("infer", {}) for which in (site, model_trace[site["name"]])]
+    if not any(infer.get("kl") == "analytic" for infer in infers):
+        return False
+    if any(PIECES in infer for infer in infers):
+        raise UsageError(
+            f"The divergence of the site '{site['name']}', which is marked infer={{'kl': 'analytic'}}, cannot be taken "
+            "in closed form in a scan with enumerated sites: leave the mark out."
+        )
+    return not any(PIECE in infer for infer in infers)  # the average over an enumerated site is exact as it is
 
 
 def _divergence(model_site: Any, guide_site: Any, plates: Mapping[str, Plate]) -> Factor:
@@ -206,7 +208,7 @@ def _log_weights(cost: Factor, fixed: Mapping[str, Any], densities: Mapping[str,
             if name in fixed and name not in ancestors:
                 ancestors[name] = None
                 needed.append(name)
-    logs = [densities[name].log for name in ancestors]
+    logs = list({id(densities[name]): densities[name].log for name in ancestors}.values())
     if not logs:
         return NamedArray(jnp.zeros(()), ())
     return contract(logs, set(ancestors) - set(wanted), log_sum_exp)[0]

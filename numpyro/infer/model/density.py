@@ -17,6 +17,8 @@ from numpyro.distributions._shapes import scale_and_mask, sum_rightmost
 from numpyro.distributions.transforms import IdentityTransform, Transform, biject_to
 from numpyro.infer.model.bijection import site_bijection
 from numpyro.primitives import Messenger, get_mask
+from numpyro.primitives.sites import get_mask_in_body
+from numpyro.primitives.stack import for_part
 
 Site = dict[str, Any]
 """A message of a sample site, as a trace holds it."""
@@ -101,7 +103,9 @@ class AtUnconstrained(Messenger):
 
     def process_message(self, msg: Site) -> None:
         if self.enters_body(msg):
-            if "_log_det" in msg:
+            if "_log_det" in msg and self._steps:
+                msg["_log_det"] = scale_and_mask(msg["_log_det"], None, for_part(msg, get_mask_in_body()))
+            elif "_log_det" in msg:
                 self._record(msg, msg["_log_det"])
             return
         if msg["type"] not in _SITES or msg["name"] not in self.values:
@@ -135,14 +139,15 @@ class AtUnconstrained(Messenger):
             log_det = transform.log_abs_det_jacobian(unconstrained, value, intermediates)
             log_det = sum_rightmost(log_det, jnp.ndim(log_det) - jnp.ndim(value) + fn.event_dim)
             if self._steps:
-                msg["_log_det"] = log_det  # that of all steps is recorded when the site leaves the loop
+                # That of all steps is recorded when the site leaves the loop.
+                msg["_log_det"] = scale_and_mask(log_det, None, get_mask_in_body())
             else:
                 self._record(msg, log_det)
         return value
 
     def _record(self, msg: Site, log_det: Array) -> None:
         scale = msg["scale"] if self.scales_log_dets else None
-        self.log_dets[msg["name"]] = scale_and_mask(log_det, scale, get_mask())
+        self.log_dets[msg["name"]] = scale_and_mask(log_det, scale, for_part(msg, get_mask()))
 
     def _check_shape(self, msg: Site, shape: tuple[int, ...], transform: Transform) -> None:
         fn = msg["fn"]

@@ -63,8 +63,11 @@ class Links(NamedTuple):
 
     def restricted(self, names: Collection[str]) -> Links:
         """The links of those variables that have one of the ``names``."""
-        kept = [i for i, chain in enumerate(self.chains) if any(name in names for name in chain)]
-        return Links(*(tuple(part[i] for i in kept) for part in self))
+        return self.subset([any(name in names for name in chain) for chain in self.chains])
+
+    def subset(self, kept: Sequence[bool]) -> Links:
+        """The links of those variables that are ``kept``."""
+        return Links(*(tuple(entry for entry, keep in zip(part, kept, strict=True) if keep) for part in self))
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -102,8 +102,12 @@ def eliminate(problem: Problem, reduce: Reduce = log_sum_exp) -> Solution:
     while waiting:
         here = max(waiting, key=lambda plates: (len(plates), sorted(plates)))
         local = {name for name, variable in problem.variables.items() if variable.plates == here}
-        for factors in connected(waiting.pop(here), local):
-            left, taken = _sum_component(factors, here, local, problem, waiting, reduce)
+        found = waiting.pop(here)
+        needed = _needed_after(waiting, problem)
+        links = _links_at(here, found, needed, problem)
+        tied = [chain for links_of_time in links.values() for chain in links_of_time.chains]
+        for factors in connected(found, local, tied):
+            left, taken = _sum_component(factors, here, local, problem, links, needed, reduce)
             steps.extend(taken)
             if _variables_of(left.log, problem.variables):
                 waiting.setdefault(left.plates, []).append(left)
@@ -112,12 +116,16 @@ def eliminate(problem: Problem, reduce: Reduce = log_sum_exp) -> Solution:
     return Solution(terms, steps)
 
 
-def connected(factors: Iterable[Factor], variables: Iterable[str]) -> list[list[Factor]]:
-    """Factors in groups that share some of the variables."""
+def connected(
+    factors: Iterable[Factor], variables: Iterable[str], tied: Iterable[tuple[str, ...]] = ()
+) -> list[list[Factor]]:
+    """Factors in groups that share some of the variables, or variables that are ``tied`` to one another."""
+    ties = [set(names) for names in tied]
     groups: list[tuple[set[str], list[Factor]]] = []
     variables = set(variables)
     for factor in factors:
         names = variables.intersection(factor.log.names)
+        names = names.union(*(tie for tie in ties if names & tie))
         joined, others = [factor], []
         for group in groups:
             if names & group[0]:
@@ -129,17 +137,46 @@ def connected(factors: Iterable[Factor], variables: Iterable[str]) -> list[list[
     return [group for _, group in groups]
 
 
+def _needed_after(waiting: Mapping[Plates, list[Factor]], problem: Problem) -> set[str]:
+    """The variables that factors still to be summed depend on, directly or by links from step to step."""
+    names = {name for factors in waiting.values() for factor in factors for name in factor.log.names}
+    linked = [
+        ({*chain[:-1], *last}, {*chain, *first})
+        for plate in problem.plates.values()
+        if plate.links is not None
+        for chain, first, last in zip(*plate.links, strict=True)
+    ]
+    while reached := set().union(*(causes for effects, causes in linked if effects & names)) - names:
+        names |= reached
+    return names
+
+
+def _links_at(here: Plates, factors: list[Factor], needed: set[str], problem: Problem) -> dict[str, Links]:
+    """The loops whose steps depend on one another, with the variables by which they do."""
+    names = {name for factor in factors for name in factor.log.names}
+    found = {}
+    for time in here:
+        links = problem.plates[time].links
+        if links is not None:
+            ends = zip(links.chains, links.last, strict=True)
+            found[time] = links.subset(
+                [bool(names.intersection(chain[:-1]) or needed.intersection(last)) for chain, last in ends]
+            )
+    return {time: links for time, links in found.items() if links.chains}
+
+
 def _sum_component(
     factors: list[Factor],
     here: Plates,
     local: set[str],
     problem: Problem,
-    waiting: Mapping[Plates, list[Factor]],
+    links_at: Mapping[str, Links],
+    needed: set[str],
     reduce: Reduce,
 ) -> tuple[Factor, list[Sum | Passage]]:
     """Sum factors over the variables of their plates, and multiply over the plates that no variable is left in."""
     names = local.intersection(name for factor in factors for name in factor.log.names)
-    times = {name: links for name in here if (links := problem.plates[name].links) and names.intersection(links.names)}
+    times = {time: links for time, links in links_at.items() if names.intersection(links.names)}
     steps: list[Sum | Passage] = []
     if not times:
         table, sums = contract([factor.log for factor in factors], local, reduce)
@@ -153,11 +190,10 @@ def _sum_component(
         log, sums = contract([factor.log for factor in group], unlinked, reduce)
         logs.append(log)
         steps.extend(sums)
-    _check_time(logs, time, links, factors, here, problem.variables)
-    last = {name for names in links.last for name in names}
-    needed = any(last.intersection(factor.log.names) for others in waiting.values() for factor in others)
+    _check_time(logs, time, links, factors, here, {**problem.variables, **problem.fixed})
+    end_is_needed = any(name in needed for names in links.last for name in names)
     sizes = {name: problem.variables[name].size for name in links.names}
-    passage = eliminate_time(logs, time, problem.plates[time].size, links, sizes, reduce, end_is_needed=needed)
+    passage = eliminate_time(logs, time, problem.plates[time].size, links, sizes, reduce, end_is_needed=end_is_needed)
     steps.append(passage)
     left = _leave_plates(passage.result, factors, here - {time}, problem, coming_from=here)
     return left, steps

@@ -208,8 +208,5 @@ def test_loops_of_the_model():
 def test_bad_input():
     with pytest.raises(ValueError, match="max_plate_nesting"):
         TraceEnum_ELBO(max_plate_nesting=-1)
-    data = np.zeros(3)
-    with pytest.raises(ValueError, match="The guide enumerates the sites 'x' inside a scan"):
-        TraceEnum_ELBO().loss(jax.random.key(0), {}, hidden_states, handlers.block(hidden_states, hide=["y"]), data)
     with pytest.raises(ValueError, match="plate 'n' takes dimension -1"):
         TraceEnum_ELBO(max_plate_nesting=0).loss(jax.random.key(0), PARAMS, model, guide_of("a"), DATA)
