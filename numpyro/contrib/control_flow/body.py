@@ -48,7 +48,8 @@ class Surroundings:
     @property
     def enumerating(self) -> Enumerating | None:
         """The handler of enumeration around, if there is one."""
-        return next((h for h in reversed(self.handlers) if isinstance(h, Enumerating)), None)
+        found = [handler for handler in self.handlers if isinstance(handler, Enumerating)]
+        return found[-1] if found else None
 
     @property
     def first_enumerated(self) -> int | None:

@@ -54,7 +54,7 @@ class EnumeratedLoop:
         inputs = (xs, np.arange(loop.length), with_keys(loop.rng_key, loop.length), loop.values)
         if timeline.is_reversed:
             inputs = jax.tree.map(lambda leaf: jnp.flip(leaf, 0), inputs)
-        self._structure = jax.tree.structure(init)
+        self._structure: Any = jax.tree.structure(init)
         self._initial = [tuple(np.shape(leaf)) for leaf in jax.tree.leaves(init)]
         self._events: dict[int, int] = {}
         carry, mutables = init, loop.mutables
