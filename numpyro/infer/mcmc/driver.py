@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import numpy as np
@@ -23,7 +22,7 @@ from numpyro.infer.mcmc.ending import Ending
 from numpyro.infer.mcmc.engine import Plan, Programs
 from numpyro.infer.mcmc.placement import ONE_PLACE, Placement
 from numpyro.infer.mcmc.progress import Progress
-from numpyro.infer.mcmc.recorder import Recorder, Records, is_key, to_host
+from numpyro.infer.mcmc.recorder import Recorder, Records, to_host
 from numpyro.infer.mcmc.schedule import Schedule
 from numpyro.infer.mcmc.settings import thread_settings, thread_settings_as
 
@@ -106,7 +105,8 @@ class Driver:
                 jax.block_until_ready(lane.state)
                 self.recorder.record(lane, kept)
                 state = lane.state
-                lane.progress.update(plan.iterations, lambda: self.describe(state), _divergences(kept))  # noqa: B023
+                divergences = _divergences(kept) if lane.progress.bar else 0
+                lane.progress.update(plan.iterations, lambda: self.describe(state), divergences)  # noqa: B023
             else:
                 self.recorder.record(lane, kept)
 
@@ -174,7 +174,7 @@ class Driver:
 
 
 def _divergences(kept: Records | None) -> int:
-    if kept is None or "diverging" not in kept:
-        return 0
-    diverging: Any = kept["diverging"]
-    return 0 if is_key(diverging) else int(np.sum(diverging))
+    diverging = kept.get("diverging") if kept else None
+    # Called once a chunk: kernels of users' own may name anything so.
+    is_flag = isinstance(diverging, np.ndarray) and diverging.dtype == np.bool_
+    return int(np.count_nonzero(diverging)) if is_flag else 0
