@@ -49,16 +49,7 @@ class ForeignKernel(DensityKernel):
     def next_state(self, log_density: Callable[[Array], Array], state: Any) -> Any:
         """The next state."""
 
-    def sampler(
-        self,
-        num_warmup: int,
-        init_params: PyTree,
-        model_args: tuple,
-        model_kwargs: dict,
-        *,
-        rng_key: Key | None = None,
-        postprocess_fn: Callable[[PyTree], PyTree] | None = None,
-    ) -> Sampler | None:
+    def sampler(self, *args: Any, **kwargs: Any) -> Sampler | None:
         """None: the engine traces :meth:`sample`."""
         return None
 

@@ -33,7 +33,6 @@ from numpyro._typing import Array, Key, PyTree
 from numpyro.infer.chain_axis import update_where
 from numpyro.infer.gibbs import DiscreteGibbs, Gibbs, any_changed
 from numpyro.infer.gibbs.blocks import DiscreteBlock, HMCBlock
-from numpyro.infer.gibbs.programs import SamplerKernel
 from numpyro.infer.gibbs.sampler import GibbsSampler
 from numpyro.infer.gibbs.states import DiscreteGibbsState, GibbsState
 from numpyro.infer.gibbs.sweep import accept
@@ -41,7 +40,7 @@ from numpyro.infer.hmc import HMC, NUTS, HMCState
 from numpyro.infer.hmc.integrator import PhasePoint, leapfrog
 from numpyro.infer.hmc.trajectory import MAX_DELTA_ENERGY, Transition, energy_change
 from numpyro.infer.hmc.transition import mass_of
-from numpyro.infer.hmc_gibbs.kernels import check_inner_kernel
+from numpyro.infer.hmc_gibbs.inner import AroundHMC
 
 LARGEST_ENERGY = 1e6
 """More energy than any visit costs, in place of infinite gains."""
@@ -62,7 +61,7 @@ class MixedHMCState(NamedTuple):
     accept_prob: Array
 
 
-class MixedHMC(SamplerKernel):
+class MixedHMC(AroundHMC):
     """HMC for continuous sites, with changes of discrete sites in the course of its trajectories.
 
     Discrete sites that are marked ``infer={"enumerate": "parallel"}`` are summed out instead.
@@ -98,7 +97,7 @@ class MixedHMC(SamplerKernel):
         random_walk: bool = False,
         modified: bool = False,
     ) -> None:
-        check_inner_kernel("MixedHMC", inner_kernel)
+        super().__init__(inner_kernel)
         if isinstance(inner_kernel, NUTS):
             raise UsageError(
                 "MixedHMC only works with HMC and does not support NUTS, whose trajectories have no length: use "
@@ -109,33 +108,8 @@ class MixedHMC(SamplerKernel):
         ):
             raise UsageError(f"`num_discrete_updates` must be a positive integer, got {num_discrete_updates}.")
         self._num_discrete_updates = None if num_discrete_updates is None else int(num_discrete_updates)
-        self._inner_kernel = inner_kernel
         discrete = DiscreteGibbs(inner_kernel.model, random_walk=random_walk, modified=modified)  # type: ignore[arg-type]
         self._gibbs = Gibbs([(discrete, None), (inner_kernel, None)])
-
-    @property
-    def model(self) -> Callable | None:
-        """The model."""
-        return self._inner_kernel.model
-
-    @property
-    def inner_kernel(self) -> HMC:
-        """The kernel of the continuous sites."""
-        return self._inner_kernel
-
-    @property
-    def default_fields(self) -> tuple[str, ...]:
-        return ("z",)
-
-    @property
-    def pools_chains(self) -> bool:
-        return self._inner_kernel.pools_chains
-
-    def get_diagnostics_str(self, state: MixedHMCState) -> str:
-        return self._inner_kernel.get_diagnostics_str(state.hmc_state)
-
-    def remaining_warmup(self, state: MixedHMCState) -> int:
-        return self._inner_kernel.remaining_warmup(state.hmc_state)
 
     def wrap_model(self, wrapper: Callable[[Callable], Callable]) -> MixedHMC:
         wrapped = copy.copy(self)
@@ -149,7 +123,7 @@ class MixedHMC(SamplerKernel):
     def postprocess_fn(self, model_args: tuple, model_kwargs: dict) -> Callable[[PyTree], PyTree]:
         return self._gibbs.postprocess_fn(model_args, model_kwargs)
 
-    def sampler(
+    def programs(
         self,
         num_warmup: int,
         init_params: PyTree,
@@ -159,7 +133,7 @@ class MixedHMC(SamplerKernel):
         rng_key: Key | None = None,
         postprocess_fn: Callable[[PyTree], PyTree] | None = None,
     ) -> MixedSampler:
-        parts = self._gibbs.sampler(
+        parts = self._gibbs.programs(
             num_warmup, init_params, model_args, model_kwargs, rng_key=rng_key, postprocess_fn=postprocess_fn
         )
         discrete, hmc = parts.blocks

@@ -105,16 +105,7 @@ class EnsembleSampler(DensityKernel):
     def algorithm(self, layout: Layout, num_warmup: int) -> tuple[FindStart, PyTree]:
         return FindStart(), ()
 
-    def sampler(
-        self,
-        num_warmup: int,
-        init_params: PyTree,
-        model_args: tuple,
-        model_kwargs: dict,
-        *,
-        rng_key: Key | None = None,
-        postprocess_fn: Callable[[PyTree], PyTree] | None = None,
-    ) -> Sampler | None:
+    def sampler(self, *args: Any, **kwargs: Any) -> Sampler | None:
         """None: all chains at once are advanced by :meth:`sample`."""
         return None
 

@@ -18,7 +18,6 @@ from numpyro.infer.gibbs.conditioning import (
     prototype_trace,
 )
 from numpyro.infer.gibbs.density import JointDensity
-from numpyro.infer.gibbs.programs import SamplerKernel
 from numpyro.infer.gibbs.sampler import GibbsSampler, Positions
 from numpyro.infer.gibbs.states import CustomGibbsState, DiscreteGibbsState, GibbsState
 from numpyro.infer.gibbs.sweep import Elements
@@ -27,6 +26,7 @@ from numpyro.infer.hmc import HMC
 from numpyro.infer.initialization import init_to_uniform
 from numpyro.infer.mcmc import MCMCKernel
 from numpyro.infer.mcmc.kernel import speaks_for
+from numpyro.infer.mcmc.sampler_kernel import SamplerKernel
 
 
 class DiscreteGibbs(SamplerKernel):
@@ -85,7 +85,7 @@ class DiscreteGibbs(SamplerKernel):
     def _density(self, model_args: tuple, model_kwargs: dict) -> JointDensity:
         return JointDensity(self._model, model_args, model_kwargs, "DiscreteGibbs")
 
-    def sampler(
+    def programs(
         self,
         num_warmup: int,
         init_params: PyTree,
@@ -361,7 +361,7 @@ class Gibbs(SamplerKernel):
         free = [name for (kernel, _), block in zip(self._blocks, names) if is_hmc(kernel) for name in block]
         return density.with_free(free), names
 
-    def sampler(
+    def programs(
         self,
         num_warmup: int,
         init_params: PyTree,

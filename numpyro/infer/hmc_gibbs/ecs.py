@@ -13,11 +13,10 @@ import numpy as np
 
 from numpyro._errors import UsageError
 from numpyro._typing import Array, Key, PyTree
-from numpyro.infer.gibbs.programs import SamplerKernel
 from numpyro.infer.gibbs.sweep import accept
 from numpyro.infer.hmc import HMC, HMCState
 from numpyro.infer.hmc.sampler import HMCSampler
-from numpyro.infer.hmc_gibbs.kernels import check_inner_kernel
+from numpyro.infer.hmc_gibbs.inner import AroundHMC
 from numpyro.infer.hmc_gibbs.likelihood import PlateSizes, estimate_likelihood
 from numpyro.infer.hmc_gibbs.proxies import block_update, perturbed_method, taylor_proxy
 from numpyro.infer.mcmc.kernel import speaks_for
@@ -45,7 +44,7 @@ class HMCECSState(NamedTuple):
     accept_prob: Array
 
 
-class HMCECS(SamplerKernel):
+class HMCECS(AroundHMC):
     """HMC or NUTS that sees a subsample of the rows of a plate at a time.
 
     The indices of the subsample are part of the chain's state. In each iteration one block of them is drawn anew and
@@ -81,7 +80,7 @@ class HMCECS(SamplerKernel):
     """
 
     def __init__(self, inner_kernel: HMC, *, num_blocks: int = 1, proxy: Callable | None = None) -> None:
-        check_inner_kernel("HMCECS", inner_kernel)
+        super().__init__(inner_kernel)
         if not speaks_for(inner_kernel):
             raise UsageError("HMCECS needs HMC or NUTS itself as its inner kernel: a subclass overrides methods of it.")
         if int(num_blocks) != num_blocks or num_blocks < 1:
@@ -90,33 +89,9 @@ class HMCECS(SamplerKernel):
             raise UsageError(
                 f"`proxy` must be what HMCECS.taylor_proxy(reference_params) returns, got {type(proxy).__name__}."
             )
-        self._inner_kernel, self._num_blocks, self._proxy = inner_kernel, int(num_blocks), proxy
+        self._num_blocks, self._proxy = int(num_blocks), proxy
 
     taylor_proxy = staticmethod(taylor_proxy)
-
-    @property
-    def model(self) -> Callable | None:
-        """The model."""
-        return self._inner_kernel.model
-
-    @property
-    def inner_kernel(self) -> HMC:
-        """The kernel of the latent sites."""
-        return self._inner_kernel
-
-    @property
-    def default_fields(self) -> tuple[str, ...]:
-        return ("z",)
-
-    @property
-    def pools_chains(self) -> bool:
-        return self._inner_kernel.pools_chains
-
-    def get_diagnostics_str(self, state: HMCECSState) -> str:
-        return self._inner_kernel.get_diagnostics_str(state.hmc_state)
-
-    def remaining_warmup(self, state: HMCECSState) -> int:
-        return self._inner_kernel.remaining_warmup(state.hmc_state)
 
     def wrap_model(self, wrapper: Callable[[Callable], Callable]) -> HMCECS:
         wrapped = copy.copy(self)
@@ -158,7 +133,7 @@ class HMCECS(SamplerKernel):
                 )
         return view, {name: (int(site.plate_size or 0), int(site.shape[0])) for name, site in plates.items()}
 
-    def sampler(
+    def programs(
         self,
         num_warmup: int,
         init_params: PyTree,

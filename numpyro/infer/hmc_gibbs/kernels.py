@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-from numpyro._errors import UsageError
 from numpyro.infer.gibbs import CustomGibbs, DiscreteGibbs, Gibbs, GibbsState, GibbsUpdateFn
 from numpyro.infer.hmc import HMC, HMCState
+from numpyro.infer.hmc_gibbs.inner import check_inner_kernel
 
 
 class HMCGibbsState(GibbsState):
@@ -93,19 +92,6 @@ class DiscreteHMCGibbs(Gibbs):
         check_inner_kernel("DiscreteHMCGibbs", inner_kernel)
         discrete = DiscreteGibbs(inner_kernel.model, random_walk=random_walk, modified=modified)  # type: ignore[arg-type]
         super().__init__([(discrete, None), (inner_kernel, None)])
-
-
-def check_inner_kernel(algorithm: str, inner_kernel: Any) -> None:
-    """Raise where the inner kernel is not HMC or NUTS of a model."""
-    if not isinstance(inner_kernel, HMC):
-        raise UsageError(
-            f"{algorithm}: inner_kernel must be an HMC or NUTS sampler, such as NUTS(model), got "
-            f"{type(inner_kernel).__name__}."
-        )
-    if inner_kernel.model is None:
-        raise UsageError(
-            f"{algorithm} does not support models specified via a potential function; give the inner kernel a model."
-        )
 
 
 HMCGibbsState.__module__ = HMCGibbs.__module__ = DiscreteHMCGibbs.__module__ = "numpyro.infer.hmc_gibbs"

@@ -175,6 +175,7 @@ class Driver:
 
 def _divergences(kept: Records | None) -> int:
     diverging = kept.get("diverging") if kept else None
-    # Called once a chunk: kernels of users' own may name anything so.
-    is_flag = isinstance(diverging, np.ndarray) and diverging.dtype == np.bool_
-    return int(np.count_nonzero(diverging)) if is_flag else 0
+    # Kernels of users' own may name anything so.
+    if isinstance(diverging, np.ndarray) and diverging.dtype == np.bool_:
+        return int(np.count_nonzero(diverging))
+    return 0

@@ -130,7 +130,7 @@ _PROTOCOL = ("get_constrain_fn", "init", "postprocess_fn", "sample", "sample_fie
 def speaks_for(kernel: MCMCKernel) -> bool:
     """Whether ``kernel.sampler`` stands for the methods of ``kernel``: no subclass of its class overrides any."""
     classes = type(kernel).__mro__
-    owner = next(i for i, cls in enumerate(classes) if "sampler" in vars(cls))
+    owner = next(i for i, cls in enumerate(classes) if {"sampler", "programs"} & vars(cls).keys())
     overriding = [vars(kernel), *(vars(cls) for cls in classes[:owner])]
     return not any(name in attributes for attributes in overriding for name in _PROTOCOL)
 

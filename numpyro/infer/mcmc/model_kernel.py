@@ -13,18 +13,13 @@ import numpy as np
 
 from numpyro._errors import UsageError
 from numpyro._typing import Array, Key, PyTree
-from numpyro.infer.chain_axis import CHAIN_AXIS
 from numpyro.infer.initialization import init_to_uniform
-from numpyro.infer.mcmc.arguments import position_of
-from numpyro.infer.mcmc.kernel import MCMCKernel
-from numpyro.infer.mcmc.sampler import Sampler
+from numpyro.infer.mcmc.sampler_kernel import SamplerKernel
 from numpyro.infer.mcmc.target import Target, TargetSampler
 from numpyro.infer.model import ModelView
-from numpyro.infer.program import compiled_programs
-from numpyro.util import is_prng_key
 
 
-class ModelKernel(MCMCKernel):
+class ModelKernel(SamplerKernel):
     """A kernel that samples the continuous latent sites of a model, or a ``potential_fn``.
 
     A subclass says how it samples a density (:meth:`sampler_of`); the model, starting points, constrained draws and
@@ -57,10 +52,6 @@ class ModelKernel(MCMCKernel):
     def model(self) -> Callable | None:
         """The model, or ``None``."""
         return self._model
-
-    @property
-    def sample_field(self) -> str:
-        return "z"
 
     @abstractmethod
     def sampler_of(self, target: Target, num_warmup: int) -> TargetSampler:
@@ -141,20 +132,6 @@ class ModelKernel(MCMCKernel):
 
     # The programs
 
-    def sampler(
-        self,
-        num_warmup: int,
-        init_params: PyTree,
-        model_args: tuple,
-        model_kwargs: dict,
-        *,
-        rng_key: Key | None = None,
-        postprocess_fn: Callable[[PyTree], PyTree] | None = None,
-    ) -> Sampler | None:
-        return self.programs(
-            num_warmup, init_params, model_args, model_kwargs, rng_key=rng_key, postprocess_fn=postprocess_fn
-        )
-
     def programs(
         self,
         num_warmup: int,
@@ -165,7 +142,6 @@ class ModelKernel(MCMCKernel):
         rng_key: Key | None = None,
         postprocess_fn: Callable[[PyTree], PyTree] | None = None,
     ) -> TargetSampler:
-        """The programs of this kernel for one chain; see :meth:`sampler`."""
         rng_key = jax.random.PRNGKey(0) if rng_key is None else rng_key
         target = self.target(init_params, model_args, model_kwargs, rng_key)
         if postprocess_fn is not None:
@@ -173,46 +149,8 @@ class ModelKernel(MCMCKernel):
             target = target._replace(postprocess=lambda data, z: finish(z))
         return self.sampler_of(target, num_warmup)
 
-    # The documented protocol
-
-    def init(
-        self,
-        rng_key: Key,
-        num_warmup: int,
-        init_params: PyTree = None,
-        model_args: tuple = (),
-        model_kwargs: dict | None = None,
-    ) -> Any:
-        """The first state; with a batch of keys, a batch of states.
-
-        :param init_params: unconstrained values to start from, with a leading axis like that of the keys.
-        """
-        init_params = position_of(init_params)
-        batched = not is_prng_key(rng_key)
-        one_params = jax.tree.map(lambda leaf: leaf[0], init_params) if batched else init_params
-        one_key = rng_key[0] if batched else rng_key
-        sampler = self.programs(num_warmup, one_params, model_args, model_kwargs or {}, rng_key=one_key)
-        axes = (None, 0, None if init_params is None else 0)
-
-        def build() -> Callable[..., Any]:
-            init = sampler.without_data().init
-            return jax.jit(jax.vmap(init, axes, axis_name=CHAIN_AXIS) if batched else init)
-
-        init = compiled_programs.get(("init", sampler.key, batched, init_params is None), build)
-        state = init(sampler.data, rng_key, init_params)
-        if not isinstance(state.potential_energy, jax.core.Tracer):
-            sampler.check_start(state)
-        return state
-
-    def sample(self, state: Any, model_args: tuple = (), model_kwargs: dict | None = None) -> Any:
-        """The next state."""
-        sampler = self.programs(0, state.z, model_args, model_kwargs or {})
-        return sampler.unpack(sampler.step(sampler.data, sampler.pack(state)))
-
-    def refresh(self, state: Any, model_args: tuple, model_kwargs: dict) -> Any:
-        """The state with the potential energy, and its gradient, computed anew at its position."""
-        sampler = self.programs(0, state.z, model_args, model_kwargs or {})
-        return sampler.refresh(sampler.data, state)
+    def _sampler_at(self, state: Any, model_args: tuple, model_kwargs: dict | None) -> TargetSampler:
+        return self.programs(0, state.z, model_args, model_kwargs or {})
 
 
 def _check_position(init_params: PyTree, prototype: dict[str, jax.ShapeDtypeStruct]) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-import uuid
 from pathlib import Path
 from typing import Any
 
 from zarr.storage import LocalStore
+
+from numpyro._util.files import replace_file
 
 
 class DurableStore(LocalStore):
@@ -21,16 +22,7 @@ class DurableStore(LocalStore):
 def write_durably(path: Path, content: bytes) -> None:
     """Replace the file at ``path`` by a new one; the bytes are on the disk before the name points at them."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        with draft.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    except BaseException:
-        draft.unlink(missing_ok=True)
-        raise
+    replace_file(path, content)
     sync_folder(path.parent)
 
 
