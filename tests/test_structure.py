@@ -28,7 +28,7 @@ LAYERS = [
     ["numpyro.primitives"],
     ["numpyro.enumeration"],
     ["numpyro.handlers"],
-    ["numpyro.infer.chain_axis", "numpyro.infer.program"],
+    ["numpyro.infer.chain_axis", "numpyro.infer.one_kernel", "numpyro.infer.program"],
     [
         "numpyro.infer.discrete",
         "numpyro.infer.initialization",

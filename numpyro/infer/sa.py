@@ -17,6 +17,7 @@ from numpyro.infer.density_kernel import DensityKernel, Evaluate, Point, running
 from numpyro.infer.hmc.trajectory import MAX_DELTA_ENERGY
 from numpyro.infer.initialization import init_to_uniform
 from numpyro.infer.model import Layout
+from numpyro.infer.one_kernel import compute_in_one_kernel
 
 
 class SAAdaptState(NamedTuple):
@@ -96,6 +97,13 @@ def leave_one_out_log_densities(points: Array, dense: bool) -> Array:
     return terms if dense else jnp.sum(terms, -1)
 
 
+class SATuning(NamedTuple):
+    """Run-time settings; ``one`` is the number 1, see :func:`~numpyro.infer.one_kernel.in_one_kernel`."""
+
+    num_warmup: Any
+    one: Any = np.int32(1)
+
+
 @dataclass(frozen=True)
 class SAAlgorithm:
     """The set of points and how it changes; see :class:`SA`."""
@@ -103,7 +111,7 @@ class SAAlgorithm:
     size: int
     dense: bool
 
-    def init(self, evaluate: Evaluate, tuning: Any, start: Point, rng_key: Key) -> SAState:
+    def init(self, evaluate: Evaluate, tuning: SATuning, start: Point, rng_key: Key) -> SAState:
         rng_key, points_key = jax.random.split(rng_key)
         # The first point is the start; the others lie around it at unit distances.
         noise = jax.random.normal(points_key, (self.size, *start.z.shape), start.z.dtype)
@@ -121,30 +129,35 @@ class SAAlgorithm:
             rng_key=rng_key,
         )
 
-    def step(self, evaluate: Evaluate, tuning: Any, state: SAState) -> SAState:
-        rng_key, noise_key, drop_key, choice_key = jax.random.split(state.rng_key, 4)
+    def step(self, evaluate: Evaluate, tuning: SATuning, state: SAState) -> SAState:
         zs, pes, loc, factor = state.adapt_state
-        noise = jax.random.normal(noise_key, loc.shape, loc.dtype)
+
+        def draw(rng_key: Key) -> tuple[Key, Array, Array, Array]:
+            rng_key, noise_key, drop_key, choice_key = jax.random.split(rng_key, 4)
+            noise = jax.random.normal(noise_key, loc.shape, loc.dtype)
+            gumbels = jax.random.gumbel(drop_key, (self.size + 1,), pes.dtype)
+            return rng_key, noise, gumbels, jax.random.randint(choice_key, (), 0, self.size)
+
+        rng_key, noise, gumbels, chosen = compute_in_one_kernel(draw, tuning.one, state.rng_key)
         new = evaluate(loc + (factor @ noise if self.dense else factor * noise))
         points = jnp.concatenate([zs, new.z[None]])
         energies = jnp.concatenate([pes, _ranked(new.potential)[None]])
 
         # A point is dropped with a probability proportional to q(point | all others) / pi(point).
         log_weights = leave_one_out_log_densities(points, self.dense) + energies
-        dropped = jax.random.categorical(drop_key, log_weights)
+        dropped = jnp.argmax(log_weights + gumbels)
         rejected = jax.nn.softmax(log_weights)[-1]
         # The new point takes the place of the dropped one; where that is itself, nothing changes.
         zs = jnp.where((jnp.arange(self.size) == dropped)[:, None], new.z, zs)
         pes = jnp.where(jnp.arange(self.size) == dropped, energies[-1], pes)
 
-        chosen = jax.random.randint(choice_key, (), 0, self.size)
         accept_prob = 1.0 - rejected
         return SAState(
             i=state.i + 1,
             z=zs[chosen],
             potential_energy=pes[chosen],
             accept_prob=accept_prob,
-            mean_accept_prob=running_mean(state.mean_accept_prob, accept_prob, state.i, tuning),
+            mean_accept_prob=running_mean(state.mean_accept_prob, accept_prob, state.i, tuning.num_warmup),
             diverging=energies[-1] - jnp.min(pes) > MAX_DELTA_ENERGY,
             adapt_state=self._with_moments(zs, pes),
             rng_key=rng_key,
@@ -210,7 +223,7 @@ class SA(DensityKernel):
     def get_diagnostics_str(self, state: SAState) -> str:
         return f"acc. prob={float(np.mean(state.mean_accept_prob)):.2f}"
 
-    def algorithm(self, layout: Layout, num_warmup: int) -> tuple[SAAlgorithm, Any]:
+    def algorithm(self, layout: Layout, num_warmup: int) -> tuple[SAAlgorithm, SATuning]:
         dimension = layout.size
         size = max(2, 2 * dimension) if self._adapt_state_size is None else int(self._adapt_state_size)
         if self._dense_mass and size <= dimension:
@@ -218,4 +231,4 @@ class SA(DensityKernel):
                 f"SA fits a covariance matrix in {dimension} dimensions to its points, for which adapt_state_size must "
                 f"be greater than {dimension}, got {size}. Or pass dense_mass=False."
             )
-        return SAAlgorithm(size, self._dense_mass), np.int32(num_warmup)
+        return SAAlgorithm(size, self._dense_mass), SATuning(np.int32(num_warmup))

@@ -20,6 +20,7 @@ from numpyro.infer.foreign_kernel import FindStart
 from numpyro.infer.initialization import init_to_uniform
 from numpyro.infer.mcmc.sampler import Sampler
 from numpyro.infer.model import Layout
+from numpyro.infer.one_kernel import compute_in_one_kernel, one_at_run_time
 from numpyro.util import find_stack_level, is_prng_key
 
 LEAST_CHAINS = 4
@@ -155,7 +156,9 @@ class EnsembleSampler(DensityKernel):
 
         z = jax.vmap(layout.ravel)(state.z)
         energies = bound._evaluate(z) if state.potential_energy is None else state.potential_energy
-        rng_key, order_key, inner_key = jax.random.split(state.rng_key, 3)
+        rng_key, order_key, inner_key = compute_in_one_kernel(
+            lambda rng_key: tuple(jax.random.split(rng_key, 3)), one_at_run_time(state.rng_key), state.rng_key
+        )
         walkers, inner = bound._advance(
             Walkers(z, energies), order_key, self.begin_iteration(state.inner_state._replace(rng_key=inner_key))
         )

@@ -14,6 +14,7 @@ from numpyro._typing import Array, Key, PyTree
 from numpyro.infer.ensemble import moves as _moves
 from numpyro.infer.ensemble.sampler import EnsembleSampler, EnsembleSamplerState, Walkers
 from numpyro.infer.initialization import init_to_uniform
+from numpyro.infer.one_kernel import compute_in_one_kernel, one_at_run_time
 from numpyro.infer.program import is_traced
 
 EXPANSION_SHARE = 0.3
@@ -160,11 +161,22 @@ class ESS(EnsembleSampler):
         return inner_state._replace(i=i + 1.0, mu=mu)
 
     def update_active_chains(self, active: Walkers, inactive: Array, inner_state: ESSState) -> tuple[Walkers, ESSState]:
-        rng_key, move_key, level_key, place_key, share_key, narrow_key = jax.random.split(inner_state.rng_key, 6)
         z, energies = active
         shape, dtype = energies.shape, energies.dtype
-        directions = self._mixture(move_key, inactive, inner_state.mu.astype(z.dtype))
-        level = energies + jax.random.exponential(level_key, shape, dtype)  # minus log of U(0, pi(x))
+        one = one_at_run_time(inner_state.rng_key)
+
+        def draw(rng_key: Key, inactive: Array, mu: Array, energies: Array) -> tuple[Key, Key, Array, Array, _Slice]:
+            rng_key, move_key, level_key, place_key, share_key, narrow_key = jax.random.split(rng_key, 6)
+            directions = self._mixture(move_key, inactive, mu)
+            level = energies + jax.random.exponential(level_key, shape, dtype)  # minus log of U(0, pi(x))
+            left = -jax.random.uniform(place_key, shape, dtype)
+            share = jnp.floor(self._max_steps * jax.random.uniform(share_key, shape, dtype)).astype(jnp.int32)
+            interval = _Slice(left, left + 1.0, share, self._max_steps - 1 - share)
+            return rng_key, narrow_key, directions, level, interval
+
+        rng_key, narrow_key, directions, level, interval = compute_in_one_kernel(
+            draw, one, inner_state.rng_key, inactive, inner_state.mu.astype(z.dtype), energies
+        )
 
         def below(left: Array, right: Array, asked: Array) -> Array:
             """Whether ends of intervals, left ones first, have a density above the level, an energy below it."""
@@ -172,10 +184,8 @@ class ESS(EnsembleSampler):
             points = jnp.tile(z, (2, 1)) + at * jnp.tile(directions, (2, 1))
             return self._energies_of(points, asked) < jnp.tile(level, 2)
 
-        left = -jax.random.uniform(place_key, shape, dtype)
-        share = jnp.floor(self._max_steps * jax.random.uniform(share_key, shape, dtype)).astype(jnp.int32)
-        widened, expansions = _widen(below, _Slice(left, left + 1.0, share, self._max_steps - 1 - share))
-        moved, contractions = self._narrow(active, directions, level, widened, narrow_key)
+        widened, expansions = _widen(below, interval)
+        moved, contractions = self._narrow(active, directions, level, widened, narrow_key, one)
         return moved, inner_state._replace(
             n_expansions=inner_state.n_expansions + expansions,
             n_contractions=inner_state.n_contractions + contractions,
@@ -200,15 +210,18 @@ class ESS(EnsembleSampler):
         return lax.cond(jnp.sum(asked) <= few, of_few, of_all)
 
     def _narrow(
-        self, active: Walkers, directions: Array, level: Array, interval: _Slice, rng_key: Key
+        self, active: Walkers, directions: Array, level: Array, interval: _Slice, rng_key: Key, one: Array
     ) -> tuple[Walkers, Array]:
         """Shrink (Neal 2003, figure 5); with how many points were rejected."""
 
-        def narrow(carry: tuple) -> tuple:
-            tried, walkers, left, right, waiting, count = carry
+        def propose(rng_key: Key, tried: Array, left: Array, right: Array) -> tuple[Array, Array]:
             key = jax.random.fold_in(rng_key, tried)
             at = left + jax.random.uniform(key, left.shape, left.dtype) * (right - left)
-            z = active.z + at[:, None].astype(active.z.dtype) * directions
+            return at, active.z + at[:, None].astype(active.z.dtype) * directions
+
+        def narrow(carry: tuple) -> tuple:
+            tried, walkers, left, right, waiting, count = carry
+            at, z = compute_in_one_kernel(propose, one, rng_key, tried, left, right)
             energies = self._energies_of(z, waiting)
             inside = waiting & (energies < level)
             walkers = Walkers(

@@ -13,6 +13,7 @@ from numpyro._typing import Array, Key, PyTree
 from numpyro.infer.ensemble import moves as _moves
 from numpyro.infer.ensemble.sampler import EnsembleSampler, Walkers
 from numpyro.infer.initialization import init_to_uniform
+from numpyro.infer.one_kernel import compute_in_one_kernel, one_at_run_time
 
 
 class AIESState(NamedTuple):
@@ -102,12 +103,18 @@ class AIES(EnsembleSampler):
         self, active: Walkers, inactive: Array, inner_state: AIESState
     ) -> tuple[Walkers, AIESState]:
         i, _, mean, rng_key = inner_state
-        rng_key, move_key, accept_key = jax.random.split(rng_key, 3)
-        proposals, log_factors = self._mixture(move_key, active.z, inactive)
+
+        def propose(rng_key: Key, z: Array, inactive: Array) -> tuple[Key, Array, Array, Array]:
+            rng_key, move_key, accept_key = jax.random.split(rng_key, 3)
+            return rng_key, *self._mixture(move_key, z, inactive), jax.random.uniform(accept_key, z.shape[:1], z.dtype)
+
+        rng_key, proposals, log_factors, uniform = compute_in_one_kernel(
+            propose, one_at_run_time(rng_key), rng_key, active.z, inactive
+        )
         energies = self.potential_energies(proposals)
         log_ratio = active.potential_energy - energies + log_factors
         accept_prob = jnp.exp(jnp.minimum(jnp.where(jnp.isnan(log_ratio), -jnp.inf, log_ratio), 0.0))
-        accepted = jax.random.uniform(accept_key, accept_prob.shape, accept_prob.dtype) < accept_prob
+        accepted = uniform < accept_prob
         moved = Walkers(
             jnp.where(accepted[:, None], proposals, active.z),
             jnp.where(accepted, energies, active.potential_energy),

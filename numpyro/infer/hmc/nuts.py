@@ -26,9 +26,9 @@ from jax import lax
 from numpyro._typing import Array, Key
 from numpyro.infer.hmc.integrator import PhasePoint, PotentialAndGrad, leapfrog
 from numpyro.infer.hmc.metric import MassMatrix, Metric
-from numpyro.infer.hmc.one_kernel import in_one_kernel
 from numpyro.infer.hmc.random_bits import counter_uniform
 from numpyro.infer.hmc.trajectory import MAX_DELTA_ENERGY, Transition, energy_change
+from numpyro.infer.one_kernel import in_one_kernel
 from numpyro.ops.summation import pairwise_sum
 
 T = TypeVar("T")
@@ -120,7 +120,7 @@ def nuts_trajectory(
     """Double ``tree`` until it ends; the next state is drawn from it by :func:`transition_of`.
 
     :param subtree: the first subtree, without leaves.
-    :param one: see :func:`~numpyro.infer.hmc.one_kernel.in_one_kernel`.
+    :param one: see :func:`~numpyro.infer.one_kernel.in_one_kernel`.
     """
 
     def grow(subtree: Subtree, step: Array, depth: Array) -> Subtree:

@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 from numpyro._typing import Array
 from numpyro.infer.hmc.machine import NUTSMoves
-from numpyro.infer.hmc.one_kernel import LARGE_PRODUCT, apart_from_kernels
 from numpyro.infer.hmc.state import HMCState
 from numpyro.infer.hmc.transition import HMCAlgorithm, Memory, Tuning
 from numpyro.infer.mcmc.target import Data, Target, TargetSampler
 from numpyro.infer.model.layout import Layout
+from numpyro.infer.one_kernel import LARGE_PRODUCT, apart_from_kernels
 
 
 class HMCSampler(TargetSampler):

@@ -27,19 +27,19 @@ from numpyro.infer.hmc.nuts import (
     nuts_trajectory,
     transition_of,
 )
-from numpyro.infer.hmc.one_kernel import in_one_kernel
 from numpyro.infer.hmc.random_bits import seed_words
 from numpyro.infer.hmc.state import HMCState, Schedule, schedule_of
 from numpyro.infer.hmc.trajectory import Transition, static_trajectory
 from numpyro.infer.hmc.warmup import Warmup
 from numpyro.infer.mcmc.target import Point
+from numpyro.infer.one_kernel import in_one_kernel
 
 
 class Tuning(NamedTuple):
     """Run-time settings.
 
     ``num_steps`` is ``None`` where the length decides; ``max_tree_depth`` has one depth for warm-up and one for later.
-    ``one`` is the number 1, see :func:`~numpyro.infer.hmc.one_kernel.in_one_kernel`.
+    ``one`` is the number 1, see :func:`~numpyro.infer.one_kernel.in_one_kernel`.
     """
 
     step_size: Any
@@ -208,7 +208,7 @@ class HMCAlgorithm:
         :param rng_key: the key of the next iteration.
         :param ended: whether the trajectory has ended. The result means nothing where it has not, but chains that
             advance together make decisions in common, and this one is then not asked.
-        :param one: see :func:`~numpyro.infer.hmc.one_kernel.in_one_kernel`.
+        :param one: see :func:`~numpyro.infer.one_kernel.in_one_kernel`.
         """
         adapt, schedule = state.adapt_state, schedule_of(state.adapt_state)
         in_warmup = state.i < schedule.num_warmup

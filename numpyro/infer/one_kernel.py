@@ -13,9 +13,10 @@ from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
-from numpyro._typing import Array
+from numpyro._typing import Array, Key
 
 T = TypeVar("T")
 
@@ -37,6 +38,28 @@ def in_one_kernel(update: Callable[..., T], state: T, one: Any, *args: Any) -> T
         return count + 1, update(state, *tied)
 
     return lax.while_loop(lambda carry: carry[0] < one, body, (jnp.zeros_like(one), state))[1]
+
+
+def compute_in_one_kernel(fn: Callable[..., T], one: Any, rng_key: Key, *args: Any) -> T:
+    """``fn(rng_key, *args)`` as one kernel: what an iteration draws, say, in place of dozens of small operations.
+
+    :param fn: a pure function; keys among its results are of the kind of ``rng_key``.
+    :param one: see :func:`in_one_kernel`.
+    """
+
+    def blank(shape: jax.ShapeDtypeStruct) -> Array:
+        is_key = jax.dtypes.issubdtype(shape.dtype, jax.dtypes.prng_key)
+        return rng_key if is_key else jnp.zeros(shape.shape, shape.dtype)
+
+    nothing = jax.tree.map(blank, jax.eval_shape(fn, rng_key, *args))
+    return in_one_kernel(lambda _, *args: fn(*args), nothing, one, rng_key, *args)
+
+
+def one_at_run_time(rng_key: Key) -> Array:
+    """The number 1, from a key, in a way that no compiler sees through."""
+    is_typed = jax.dtypes.issubdtype(rng_key.dtype, jax.dtypes.prng_key)
+    words = jnp.ravel(jax.random.key_data(rng_key) if is_typed else rng_key)
+    return jnp.minimum(words[0] | np.uint32(1), np.uint32(1)).astype(jnp.int32)
 
 
 def apart_from_kernels(value: Array) -> Array:
