@@ -1,4 +1,4 @@
-"""The one error class that the whole library shares."""
+"""The error classes that the whole library shares."""
 
 
 class UsageError(ValueError, AssertionError):
@@ -7,3 +7,7 @@ class UsageError(ValueError, AssertionError):
     It is a ``ValueError``, which is what it means, and an ``AssertionError`` too, so that programs written to catch
     either go on working.
     """
+
+
+class UnsupportedSiteError(UsageError, RuntimeError):
+    """A site that an algorithm cannot handle, with the remedy in its message; a ``RuntimeError`` as well."""

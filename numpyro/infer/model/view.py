@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from numpyro._errors import UsageError
+from numpyro._errors import UnsupportedSiteError, UsageError
 from numpyro._typing import Array, CondIndepStackFrame, Key, PyTree, Shape
 from numpyro.distributions.transforms import Transform
 from numpyro.enumeration import ENUMERATED, is_enumerable
@@ -171,7 +171,7 @@ class ModelView:
         enumerated = set(self.enumerated)
         names = ", ".join(f"'{name}'" for name in self.discrete_latent if name not in enumerated)
         if names:
-            raise UsageError(
+            raise UnsupportedSiteError(
                 f"{algorithm} samples continuous values and sums discrete latent sites of finite support out, but the "
                 f"model has other discrete latent sites: {names}. Observe them, sum them out by hand, truncate them "
                 "to a finite support (a Categorical), or sample them with an update of your own, in HMCGibbs."

@@ -12,7 +12,7 @@ import pytest
 import numpyro
 import numpyro.distributions as dist
 from numpyro import handlers
-from numpyro._errors import UsageError
+from numpyro._errors import UnsupportedSiteError, UsageError
 from numpyro.infer import init_to_median, init_to_value
 from numpyro.infer.model import ModelView
 from numpyro.infer.model.view import require_run_time_arrays
@@ -52,8 +52,9 @@ def test_discrete_sites_and_subsamples_are_named():
     assert view.first_available_dim == -3
     view.require_continuous("NUTS")
     counts = ModelView(lambda: numpyro.sample("k", dist.Poisson(1.0)))
-    with pytest.raises(UsageError, match="NUTS .*other discrete latent sites: 'k'"):
+    with pytest.raises(UnsupportedSiteError, match="NUTS .*other discrete latent sites: 'k'") as error:
         counts.require_continuous("NUTS")
+    assert isinstance(error.value, RuntimeError) and isinstance(error.value, ValueError)
 
     def subsampled():
         with numpyro.plate("data", 10, subsample_size=5):
