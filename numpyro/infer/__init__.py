@@ -10,6 +10,7 @@ import pkgutil
 from typing import Any
 
 from numpyro.infer.barker import BarkerMH
+from numpyro.infer.chees import ChEES
 from numpyro.infer.elbo import ELBO, RenyiELBO, Trace_ELBO, TraceEnum_ELBO, TraceGraph_ELBO, TraceMeanField_ELBO
 from numpyro.infer.ensemble import AIES, ESS
 from numpyro.infer.gibbs import CustomGibbs, DiscreteGibbs, Gibbs
@@ -36,6 +37,7 @@ from numpyro.infer.util import Predictive, initialize_model, log_likelihood
 __all__ = [
     "AIES",
     "BarkerMH",
+    "ChEES",
     "CustomGibbs",
     "DiscreteGibbs",
     "DiscreteHMCGibbs",

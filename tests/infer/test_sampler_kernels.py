@@ -16,12 +16,14 @@ import numpyro
 import numpyro.distributions as dist
 from numpyro.diagnostics import effective_sample_size
 from numpyro.infer import AIES, ESS, MCMC, SA, BarkerMH
+from numpyro.infer.chees import ChEES
 from numpyro.infer.mclmc import MCLMC
 from numpyro.infer.mcmc import MCMCKernel
 
 KERNELS = {
     "BarkerMH": lambda *args, **kwargs: BarkerMH(*args, **kwargs),
     "BarkerMH, dense": lambda *args, **kwargs: BarkerMH(*args, dense_mass=True, **kwargs),
+    "ChEES": lambda *args, **kwargs: ChEES(*args, **kwargs),
     "MCLMC": lambda *args, **kwargs: MCLMC(*args, **kwargs),
     "SA": lambda *args, **kwargs: SA(*args, **kwargs),
     "SA, diagonal": lambda *args, **kwargs: SA(*args, dense_mass=False, **kwargs),
@@ -102,7 +104,7 @@ def test_chain_methods_agree(name):
     np.testing.assert_allclose(draws[0], draws[2], rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["BarkerMH", "MCLMC", "SA", "AIES", "ESS"])
+@pytest.mark.parametrize("name", ["BarkerMH", "ChEES", "MCLMC", "SA", "AIES", "ESS"])
 def test_thinned_draws_are_some_of_all(name):
     fields = ("inner_state.i",) if name in ENSEMBLES else ("i", "potential_energy")
     every = mcmc_of(name, model, num_warmup=10, num_samples=12)
@@ -115,7 +117,7 @@ def test_thinned_draws_are_some_of_all(name):
     np.testing.assert_array_equal(counts[0], [13, 16, 19, 22])
 
 
-@pytest.mark.parametrize("name", ["BarkerMH", "MCLMC", "SA", "AIES", "ESS"])
+@pytest.mark.parametrize("name", ["BarkerMH", "ChEES", "MCLMC", "SA", "AIES", "ESS"])
 def test_runs_go_on_bit_for_bit(name, tmp_path):
     pytest.importorskip("zarr")
     whole = mcmc_of(name, model, num_warmup=20, num_samples=40)
@@ -127,7 +129,7 @@ def test_runs_go_on_bit_for_bit(name, tmp_path):
         np.testing.assert_array_equal(draws, rest.get_samples()[site])
 
 
-@pytest.mark.parametrize("name", ["BarkerMH", "MCLMC", "SA", "AIES", "ESS"])
+@pytest.mark.parametrize("name", ["BarkerMH", "ChEES", "MCLMC", "SA", "AIES", "ESS"])
 def test_kernels_and_states_are_pickled(name):
     mcmc = mcmc_of(name, model, num_warmup=10, num_samples=10)
     mcmc.run(jax.random.PRNGKey(4), X, Y)
@@ -145,7 +147,7 @@ def test_kernels_and_states_are_pickled(name):
     assert kernel.get_diagnostics_str(state)
 
 
-@pytest.mark.parametrize("name", ["BarkerMH", "MCLMC", "SA", "AIES", "ESS"])
+@pytest.mark.parametrize("name", ["BarkerMH", "ChEES", "MCLMC", "SA", "AIES", "ESS"])
 def test_a_potential_takes_any_pytree(name):
     def potential(z):
         return 0.5 * jnp.sum((z[0] - 1.0) ** 2) + 0.5 * z[1]["x"] ** 2
@@ -167,7 +169,7 @@ def test_a_potential_takes_any_pytree(name):
         mcmc.run(jax.random.key(6))
 
 
-@pytest.mark.parametrize("name", ["BarkerMH", "MCLMC", "SA", "AIES", "ESS"])
+@pytest.mark.parametrize("name", ["BarkerMH", "ChEES", "MCLMC", "SA", "AIES", "ESS"])
 class TestBadInput:
     def test_model_or_potential(self, name):
         for args, kwargs in (((), {}), ((model,), {"potential_fn": lambda z: z})):
@@ -238,7 +240,7 @@ def test_kernels_are_kernels_and_no_more_than_that(name):
     assert kernel.get_constrain_fn((X, Y))({"intercept": 0.0, "coefs": jnp.zeros(2)}).keys() == {"intercept", "coefs"}
 
 
-@pytest.mark.parametrize("name", ["BarkerMH", "MCLMC", "SA", "AIES", "ESS"])
+@pytest.mark.parametrize("name", ["BarkerMH", "ChEES", "MCLMC", "SA", "AIES", "ESS"])
 def test_refresh_takes_the_density_of_new_data(name):
     kernel = KERNELS[name](model)
     keys = jax.random.split(jax.random.key(0), 6)
@@ -270,7 +272,7 @@ def test_no_gradient_is_asked_for(name):
     assert mcmc.get_samples().shape == (12,)
 
 
-@pytest.mark.parametrize("name", ["BarkerMH", "SA", "AIES", "ESS"])
+@pytest.mark.parametrize("name", ["BarkerMH", "ChEES", "SA", "AIES", "ESS"])
 def test_discrete_sites_of_finite_support_are_summed_out(name):
     def mixture():
         c = numpyro.sample("c", dist.Bernoulli(0.3))

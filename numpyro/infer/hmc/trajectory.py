@@ -49,12 +49,35 @@ def static_trajectory(
     seed: Array,
 ) -> Transition:
     """Plain HMC: ``num_steps`` leapfrog steps and a Metropolis test of the end point (Neal 2011, section 5.3.2)."""
-    initial_energy = start.potential + metric.kinetic_energy(mass, start.r)
+    end = follow(potential_and_grad, metric, mass, start, step_size, num_steps)
+    return metropolis_test(metric, mass, start, end, num_steps, seed)
+
+
+def follow(
+    potential_and_grad: PotentialAndGrad,
+    metric: Metric,
+    mass: MassMatrix,
+    start: PhasePoint,
+    step_size: Array,
+    num_steps: Array,
+) -> PhasePoint:
+    """Where ``num_steps`` leapfrog steps lead."""
     _, end = lax.while_loop(
         lambda carry: carry[0] < num_steps,
         lambda carry: (carry[0] + 1, leapfrog(potential_and_grad, metric, mass, carry[1], step_size)),
         (jnp.zeros_like(num_steps), start),
     )
+    return end
+
+
+def metropolis_test(
+    metric: Metric, mass: MassMatrix, start: PhasePoint, end: PhasePoint, num_steps: Array, seed: Array
+) -> Transition:
+    """``end`` with probability :math:`\\min(1, e^{H - H'})`, ``start`` otherwise.
+
+    :param num_steps: the leapfrog steps between the two.
+    """
+    initial_energy = start.potential + metric.kinetic_energy(mass, start.r)
     final_energy = end.potential + metric.kinetic_energy(mass, end.r)
     delta = energy_change(final_energy, initial_energy)
     accept_prob = jnp.minimum(1.0, jnp.exp(-delta))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from scipy import special, stats
@@ -10,7 +11,7 @@ from sklearn.datasets import load_breast_cancer
 import numpyro
 import numpyro.distributions as dist
 from numpyro.examples.datasets import BASEBALL, EIGHT_SCHOOLS, RADON, load_dataset
-from numpyro.infer import NUTS
+from numpyro.infer import MCMC, NUTS, ChEES
 from numpyro.infer.reparam import LocScaleReparam
 from tests.helpers.posteriors import assert_agrees, assert_posterior, mixture_moments, sample, weighted_moments
 
@@ -51,6 +52,15 @@ def test_eight_schools_not_centred():
     y, sigma = _whole(EIGHT_SCHOOLS)[:2]
     model = numpyro.handlers.reparam(eight_schools, config={"theta": LocScaleReparam(0)})
     mcmc = sample(model, sigma, y, kernel=NUTS(model, target_accept_prob=0.9), draws=2000)
+    assert_posterior(mcmc, _eight_schools_truth(y, sigma))
+
+
+def test_eight_schools_not_centred_by_many_chains():
+    y, sigma = _whole(EIGHT_SCHOOLS)[:2]
+    model = numpyro.handlers.reparam(eight_schools, config={"theta": LocScaleReparam(0)})
+    settings = {"num_warmup": 400, "num_samples": 200, "num_chains": 64, "progress_bar": False}
+    mcmc = MCMC(ChEES(model), chain_method="vectorized", **settings)
+    mcmc.run(jax.random.key(0), sigma, y)
     assert_posterior(mcmc, _eight_schools_truth(y, sigma))
 
 
