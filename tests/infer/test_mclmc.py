@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.stats
 
-from numpyro.infer import MCMC
+from numpyro.infer import MCMC, mclmc
 from numpyro.infer.mclmc import MCLMC, turn
+from tests.helpers.calibration import (
+    PRIOR,
+    Prior,
+    Regression,
+    after_turns,
+    assert_calibrated,
+    is_calibrated,
+    regression,
+)
 
 ERROR_RATE = 1e-5
 COUNT = 8000
@@ -48,6 +59,25 @@ def test_exact_draws_stay_exact_and_time_has_no_direction():
         for i, j in [(0, 0), (0, 1), (1, 2)]:
             difference = f(start[:, i]) * g(after[0, :, j]) - g(start[:, j]) * f(after[0, :, i])
             assert scipy.stats.ttest_1samp(difference, 0).pvalue > ERROR_RATE
+
+
+def joint_scores(prior: Prior = PRIOR):
+    settings = {"step_size": 0.9, "trajectory_length": 1.5, "adapt_step_size": False, "adapt_mass_matrix": False}
+    make = lambda y: MCLMC(partial(regression, prior=prior), **settings)
+    return Regression.scores(*after_turns(make, Regression.positions(4000), Regression.simulate))
+
+
+def test_the_joint_distribution_of_parameters_and_data_is_kept():
+    """Geweke's test, at an error of 1e-4."""
+    assert_calibrated(joint_scores())
+
+
+def test_mistakes_are_found_out_by_the_joint_distribution(monkeypatch):
+    assert not is_calibrated(joint_scores(PRIOR._replace(coefficients=1.15 * PRIOR.coefficients)))
+    assert not is_calibrated(joint_scores(PRIOR._replace(shape=7.0)))
+    # a turn that keeps a part of its gain of kinetic energy to itself
+    monkeypatch.setattr(mclmc, "turn", lambda *args: (turn(*args)[0], 0.7 * turn(*args)[1]))
+    assert not is_calibrated(joint_scores())
 
 
 @pytest.mark.parametrize("size", [1e-3, 0.7, 300.0])

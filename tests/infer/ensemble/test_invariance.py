@@ -101,7 +101,7 @@ class AgainstItself(AIES):
     """A mistake that leaves all means right: the second half moves along differences of its own chains."""
 
     def _advance(self, walkers, order_key, inner):
-        half = CHAINS // 2
+        half = walkers.z.shape[0] // 2
         first, second = (type(walkers)(*(leaf[part] for leaf in walkers)) for part in (slice(half), slice(half, None)))
         first, inner = self.update_active_chains(first, second.z, inner)
         second, inner = self.update_active_chains(second, second.z, inner)
@@ -112,7 +112,7 @@ class OfBefore(AIES):
     """Another: the second half moves given where the first was, not where it is."""
 
     def _advance(self, walkers, order_key, inner):
-        half = CHAINS // 2
+        half = walkers.z.shape[0] // 2
         first, second = (type(walkers)(*(leaf[part] for leaf in walkers)) for part in (slice(half), slice(half, None)))
         before = first.z
         first, inner = self.update_active_chains(first, second.z, inner)
