@@ -6,8 +6,11 @@ Draws of the prior :math:`p(x)` pass through the densities
 
 At each temperature they are weighed by :math:`w = p(y \mid x)^{t_{k+1} - t_k}`, resampled, and moved by a kernel that
 leaves :math:`\pi_{t_{k+1}}` as it is. The product of the mean weights is an estimate of the evidence :math:`p(y)`,
-unbiased where the temperatures and the kernels are given beforehand; adapting them adds a bias of order one over the
-number of particles.
+unbiased where the temperatures and the kernels are given beforehand. Kernels here are adapted to the particles: each
+half of them moves by the covariance of the other, and copies of a particle stay in one half. (By a covariance in which
+it counts itself, a particle finds the direction in which it lies wider than it is; with 1000 particles at 100
+dimensions that takes one nat from the log evidence.) Adapting the temperatures adds a bias of order one over the number
+of particles.
 
 **References:** Neal, *Annealed importance sampling* (2001); Chopin, *A sequential particle filter method for static
 models* (2002); Del Moral, Doucet & Jasra, *Sequential Monte Carlo samplers* (2006).
@@ -30,10 +33,13 @@ from numpyro.diagnostics import print_summary
 from numpyro.infer.model import Layout, ModelView
 from numpyro.infer.model.draws import map_draws
 from numpyro.infer.program import Program, compiled_programs, in_jit, is_traced, jit
-from numpyro.infer.tempering import covariance_root, next_temperature, split_density, systematic
+from numpyro.infer.tempering import correlation, covariance_root, halves, next_temperature, split_density, systematic
 from numpyro.util import is_prng_key
 
-_TARGET_ACCEPT = {"hmc": 0.8, "random_walk": 0.3}
+# A particle of low energy, which a rising temperature favours, gains energy in every trajectory. With steps so long
+# that draws are accepted at 0.8 it stays behind, and is chosen again at the next temperature: the evidence comes out
+# too large.
+_TARGET_ACCEPT = {"hmc": 0.95, "random_walk": 0.3}
 _LARGEST_STEP = {"hmc": 1.2, "random_walk": 3.0}  # in coordinates of unit covariance; HMC is unstable from 2 on
 
 
@@ -53,6 +59,7 @@ class _State(NamedTuple):
     step: Array
     temperatures: Array
     accept_prob: Array
+    correlation: Array
     rng_key: Key
 
 
@@ -86,10 +93,11 @@ class TemperedSMC:
     >>> bool(abs(smc.log_evidence + 4.75) < 0.5)
     True
 
-    After a run ``temperatures`` has the temperatures, ``accept_prob`` the mean acceptance probability at each, and
-    ``log_evidence`` the estimate of :math:`\log p(y)`. How far two runs with different keys differ is the measure of
-    its error. The mass of modes is that which the particles found: where the prior is so wide that few of its draws see
-    a mode, take more particles.
+    After a run ``temperatures`` has the temperatures, ``accept_prob`` the mean acceptance probability at each,
+    ``correlation`` that of the particles' log likelihoods before and after its moves, and ``log_evidence`` the estimate
+    of :math:`\log p(y)`. Correlations should be near 0: where some are above 0.2, raise ``num_moves``. How far two runs
+    with different keys differ is the measure of the error of the evidence. The mass of modes is that which the
+    particles found: where the prior is so wide that few of its draws see a mode, take more particles.
 
     **References:** Neal (2001); Chopin (2002); Del Moral, Doucet & Jasra, *Sequential Monte Carlo samplers* (2006).
     """
@@ -108,7 +116,7 @@ class TemperedSMC:
         if not callable(model):
             raise TypeError(f"TemperedSMC: `model` must be a function, got {type(model).__name__}.")
         counts = {"num_moves": num_moves, "num_leapfrog": num_leapfrog, "max_temperatures": max_temperatures}
-        for name, count, least in [("num_particles", num_particles, 2), *((n, c, 1) for n, c in counts.items())]:
+        for name, count, least in [("num_particles", num_particles, 4), *((n, c, 1) for n, c in counts.items())]:
             if isinstance(count, bool) or not isinstance(count, int) or count < least:
                 raise UsageError(f"TemperedSMC: `{name}` must be an integer of {least} or more, got {count!r}.")
         if moves not in _TARGET_ACCEPT:
@@ -169,6 +177,7 @@ class TemperedSMC:
         self.log_evidence = float(state.log_evidence)
         self.temperatures = np.asarray(state.temperatures)[:count]
         self.accept_prob = np.asarray(state.accept_prob)[:count]
+        self.correlation = np.asarray(state.correlation)[:count]
         self._view, self._layout, self._data, self._z = view, layout, data, state.particles.z
         self._samples: dict[str, PyTree] | None = None
 
@@ -196,6 +205,7 @@ class TemperedSMC:
             jnp.zeros((), jnp.int32),
             record,
             record,
+            record,
             rng_key,
         )
         unfinished = lambda state: (
@@ -211,23 +221,25 @@ class TemperedSMC:
         log_weights = (temperature - state.temperature) * log_likelihood
         chosen = systematic(resample_key, log_weights)
         particles = jax.tree.map(lambda leaf: leaf[chosen], state.particles)
-        root = covariance_root(particles.z)
+        roots = [covariance_root(half, self.ess_fraction) for half in reversed(halves(particles.z))]
+        scaled = lambda p: jnp.concatenate([half @ root.T for half, root in zip(halves(p), roots)])
+        pulled = lambda grad: jnp.concatenate([half @ root for half, root in zip(halves(grad), roots)])
         with_gradient = self.moves == "hmc"
         function: Callable[..., Any] = jax.value_and_grad(evaluate, has_aux=True) if with_gradient else evaluate
 
         def at(z: Array) -> tuple[Array, _Particles, Array]:
             found = jax.vmap(function, (0, None))(z, temperature)
-            return (*found[0], found[1] @ root) if with_gradient else (*found, jnp.zeros_like(z))
+            return (*found[0], pulled(found[1])) if with_gradient else (*found, jnp.zeros_like(z))
 
         def trajectory(z: Array, force: Array, sizes: Array, p: Array) -> tuple[tuple, Array]:
             """The end of a trajectory in coordinates of unit covariance, and the kinetic energy gained."""
             if not with_gradient:
-                return at(z + sizes * (p @ root.T)), jnp.zeros(len(z), z.dtype)
+                return at(z + sizes * scaled(p)), jnp.zeros(len(z), z.dtype)
 
             def leapfrog(carry: tuple, _: None) -> tuple[tuple, None]:
                 (_, here, force), p = carry
                 p = p + 0.5 * sizes * force
-                there = at(here.z + sizes * (p @ root.T))
+                there = at(here.z + sizes * scaled(p))
                 return (there, p + 0.5 * sizes * there[2]), None
 
             start = (jnp.zeros(len(z), z.dtype), particles._replace(z=z), force)
@@ -259,6 +271,7 @@ class TemperedSMC:
             state.step + 1,
             state.temperatures.at[state.step].set(temperature),
             state.accept_prob.at[state.step].set(jnp.mean(means)),
+            state.correlation.at[state.step].set(correlation(particles.log_likelihood, current[1].log_likelihood)),
             rng_key,
         )
 

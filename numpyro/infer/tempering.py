@@ -17,6 +17,7 @@ from numpyro.infer.model.density import is_latent, total
 from numpyro.infer.model.evaluate import enumerated_trace_at
 from numpyro.ops.sum_product import eliminate
 
+_LEAST_SHRINKAGE = 1e-3  # keeps the root finite for fewer particles than dimensions
 _NOT_DRAWN = ((ImproperUniform, "has an improper prior"), (MaskedDistribution, "is masked"))
 
 
@@ -88,12 +89,44 @@ def systematic(rng_key: Key, log_weights: Array) -> Array:
     return jnp.minimum(jnp.searchsorted(cumulative, at * cumulative[-1]), count - 1)
 
 
-def covariance_root(z: Array) -> Array:
-    """The lower triangular root of the particles' covariance, its correlations shrunk where particles are few."""
+def covariance_root(z: Array, share: float = 1.0) -> Array:
+    r"""The lower triangular root of the particles' covariance, with its correlations shrunk.
+
+    With :math:`r_{ij}` the correlations, means of products of standardised values :math:`u_i u_j`, and
+    :math:`\operatorname{Var} r_{ij} = \operatorname{Var}(u_i u_j) / n`, they become
+
+    .. math:: (1 - \lambda)\, r_{ij}, \qquad
+        \lambda = \frac{\sum_{i \ne j} \operatorname{Var} r_{ij}}{\sum_{i \ne j} r_{ij}^2},
+
+    so that those of many dimensions from few particles go, and those that are there stay.
+
+    :param z: positions, of shape ``(particles, D)``.
+    :param share: the share of the particles that are different, so that ``n = share * particles``.
+
+    **Reference:** J. Schäfer, K. Strimmer, *A shrinkage approach to large-scale covariance matrix estimation* (2005).
+    """
     count, size = z.shape
     centred = z - jnp.mean(z, 0)
-    covariance = centred.T @ centred / count
     smallest = (jnp.finfo(z.dtype).eps * (1.0 + jnp.max(jnp.abs(z), 0))) ** 2
-    variance = jnp.maximum(jnp.diagonal(covariance), smallest)
-    shrinkage = (size + 1) / (count + size + 1)
-    return jnp.linalg.cholesky((1 - shrinkage) * covariance + shrinkage * jnp.diag(variance) + jnp.diag(smallest))
+    deviation = jnp.sqrt(jnp.mean(centred**2, 0) + smallest)
+    u = centred / deviation
+    products = u.T @ u / count
+    apart = 1.0 - jnp.eye(size, dtype=z.dtype)
+    noise = jnp.sum(apart * ((u**2).T @ u**2 / count - products**2)) / (share * count)
+    signal = jnp.sum(apart * products**2)
+    shrinkage = jnp.clip(noise / jnp.maximum(signal, jnp.finfo(z.dtype).tiny), _LEAST_SHRINKAGE, 1.0)
+    kept = jnp.where(apart == 1.0, (1.0 - shrinkage) * products, 1.0)
+    return deviation[:, None] * jnp.linalg.cholesky(kept)
+
+
+def halves(z: Array) -> tuple[Array, Array]:
+    """The first half of the particles and the second."""
+    middle = len(z) // 2
+    return z[:middle], z[middle:]
+
+
+def correlation(x: Array, y: Array) -> Array:
+    """The correlation of two vectors; 0 where one of them does not vary."""
+    x, y = x - jnp.mean(x), y - jnp.mean(y)
+    size = jnp.sqrt(jnp.sum(x**2) * jnp.sum(y**2))
+    return jnp.where(size > 0, jnp.sum(x * y) / jnp.where(size > 0, size, 1.0), 0.0)
