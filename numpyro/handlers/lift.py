@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Any
 
 from numpyro.distributions.distribution import Distribution
+from numpyro.distributions.foreign import as_distribution
 from numpyro.primitives import Messenger
 
 
@@ -45,8 +46,8 @@ class lift(Messenger):
     def process_message(self, msg: Any) -> None:
         if msg["type"] != "param":
             return
-        prior = self.prior.get(msg["name"]) if isinstance(self.prior, Mapping) else self.prior
-        if not isinstance(prior, Distribution):
+        prior = as_distribution(self.prior.get(msg["name"]) if isinstance(self.prior, Mapping) else self.prior)
+        if prior is None:
             return
         options = msg["kwargs"]
         msg.update(

@@ -10,6 +10,7 @@ import numpy as np
 
 from numpyro._errors import UsageError
 from numpyro.distributions.distribution import Distribution
+from numpyro.distributions.foreign import as_distribution
 from numpyro.util import is_prng_key
 
 
@@ -22,10 +23,13 @@ def check_name(name: Any, primitive: str) -> None:
         )
 
 
-def check_distribution(name: str, fn: Any) -> None:
-    """Raise ``TypeError`` unless ``fn`` is a distribution."""
+def check_distribution(name: str, fn: Any) -> Distribution:
+    """Return ``fn`` as a distribution, which one of TensorFlow Probability is made; else raise ``TypeError``."""
     if isinstance(fn, Distribution):
-        return
+        return fn
+    found = as_distribution(fn)
+    if found is not None:
+        return found
     if isinstance(fn, type) and issubclass(fn, Distribution):
         remedy = f"That is the class itself: call it with its parameters, as in {fn.__name__}(...)."
     elif isinstance(fn, int | float | np.ndarray | jax.Array):

@@ -39,7 +39,7 @@ def sample(
     Outside of all handlers it returns ``obs``, or else a draw with ``rng_key``.
 
     :param name: the name of the site, unique in the model.
-    :param fn: the distribution.
+    :param fn: the distribution, ours or one of ``tensorflow_probability.substrates.jax``.
     :param obs: the observed value, of shape ``fn.batch_shape + fn.event_shape`` or one that broadcasts with it;
         ``None`` (default) for a latent variable.
     :param rng_key: a random key to draw with; by default a ``seed`` handler provides one.
@@ -60,7 +60,7 @@ def sample(
     (3,)
     """
     check_name(name, "sample")
-    check_distribution(name, fn)
+    fn = check_distribution(name, fn)
     check_key(name, rng_key)
     if infer is not None and not isinstance(infer, Mapping):
         raise TypeError(f"infer of the site '{name}' must be a dictionary, but got {type(infer).__name__}.")

@@ -12,6 +12,7 @@ import numpy as np
 
 from numpyro._typing import Key, PyTree, Shape
 from numpyro.distributions import Distribution
+from numpyro.distributions.foreign import as_distribution
 from numpyro.handlers import substitute
 from numpyro.primitives import param, sample
 from numpyro.util import find_stack_level
@@ -117,6 +118,7 @@ class _Priors:
     """
 
     def __init__(self, module: str, prior: Prior) -> None:
+        prior = as_distribution(prior) or prior
         if not isinstance(prior, (Distribution, Mapping)) and not callable(prior):
             raise TypeError(
                 f"`prior` of the module '{module}' must be a distribution, a dictionary of distributions by the names "
@@ -141,10 +143,11 @@ class _Priors:
             fn = prior(name, shape)
         if fn is None:
             return None
-        if not isinstance(fn, Distribution):
+        given, fn = fn, as_distribution(fn)
+        if fn is None:
             raise TypeError(
                 f"The prior of the parameter '{name}' of the module '{self._module}' must be a distribution, got "
-                f"{type(fn).__name__}."
+                f"{type(given).__name__}."
             )
         batch_shape = shape[: len(shape) - fn.event_dim]
         if fn.event_dim > len(shape) or (fn.event_dim and fn.event_shape != shape[len(shape) - fn.event_dim :]):
