@@ -188,7 +188,9 @@ class EnsembleSampler(DensityKernel):
     def refresh(self, state: EnsembleSamplerState, model_args: tuple, model_kwargs: dict) -> EnsembleSamplerState:
         one = jax.tree.map(lambda leaf: leaf[0], state.z)
         programs = self.programs(0, one, model_args, model_kwargs)
-        return jax.vmap(lambda state: programs.refresh(programs.data, state))(state)
+        evaluate = programs.potential_and_grad(programs.data)
+        energies = jax.vmap(lambda z: evaluate(programs.layout.ravel(z))[0])(state.z)
+        return state._replace(potential_energy=energies)
 
 
 def _halves(number: int) -> tuple[slice, slice]:
