@@ -121,5 +121,5 @@ def test_bad_input():
     def discrete():
         numpyro.sample("c", dist.Poisson(0.5))
 
-    with pytest.raises(AssertionError, match="MixedHMC"):
+    with pytest.raises(AssertionError, match="HMCGibbs"):
         MCMC(tfp_mcmc.NoUTurnSampler(discrete, step_size=1.0), num_warmup=1, num_samples=1).run(jax.random.key(0))
