@@ -18,7 +18,7 @@ from numpyro.infer.adaptation import (
     trajectory_length_update,
     van_der_corput,
 )
-from numpyro.infer.chain_axis import mean_over_chains, number_of_chains, shared, update_where
+from numpyro.infer.chain_axis import number_of_chains, shared, update_where
 from numpyro.infer.density_kernel import Evaluate, Point, running_mean
 from numpyro.infer.hmc.integrator import PhasePoint
 from numpyro.infer.hmc.metric import DiagonalMetric, MassMatrix
@@ -178,13 +178,11 @@ class ChEESAlgorithm:
             lengths = trajectory_length_update(lengths, gradient, jnp.log(MAX_STEPS * adapt.step_size))
             is_last = i == schedule_of(adapt).num_warmup - 1
             longest = jnp.exp(jnp.where(is_last, lengths.log_length_avg, lengths.log_length))
-        # The harmonic mean is near 0 where it is in any chain: no chain is to be left behind by too long a step.
-        harmonic_mean = 1.0 / mean_over_chains(1.0 / transition.accept_prob)
         adapt = self.warmup.update(
             lambda flat: evaluate(flat)[1:],
             adapt,
             i,
-            transition._replace(accept_prob=harmonic_mean),
+            transition,
             jnp.asarray(tuning.target_accept_prob, adapt.step_size.dtype),
         )
         return Learnt(longest, adapt, lengths)

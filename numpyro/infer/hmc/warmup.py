@@ -136,7 +136,8 @@ class Warmup:
     ) -> HMCAdaptState:
         """One iteration of dual averaging; the step size becomes its average where it is to ``settle``."""
         if self.pooled:
-            accept_prob = mean_over_chains(accept_prob)
+            # The harmonic mean is near 0 where it is in any chain: none is left behind by too long a step.
+            accept_prob = 1.0 / mean_over_chains(1.0 / accept_prob)
         averaging = dual_averaging_update(DualAveragingState(*adapt.ss_state), accept_prob, target)
         log_step = jnp.where(settle, averaging.log_step_avg, averaging.log_step)
         limits = jnp.finfo(log_step.dtype)

@@ -269,6 +269,15 @@ def test_pooled_chains_share_what_they_learn(case):
     np.testing.assert_allclose(draws.std(0), 1, atol=0.35)
 
 
+@pytest.mark.parametrize("adaptation", ["windows", "fisher"])
+def test_pooled_chains_wait_for_the_one_that_cannot_move(adaptation):
+    """The others would take steps that diverge where the last one starts."""
+    kernel = NUTS(potential_fn=lambda z: 0.25 * jnp.sum(z**4), adaptation=adaptation, pooled_adaptation=True)
+    mcmc = MCMC(kernel, num_warmup=200, num_samples=20, num_chains=8, chain_method="vectorized", progress_bar=False)
+    mcmc.run(jax.random.PRNGKey(0), init_params=jnp.array([1000.0] + [0.5] * 7))
+    assert np.abs(mcmc.get_samples(group_by_chain=True)[:, -1]).max() < 5.0
+
+
 def test_pooled_covariances_are_those_of_all_chains():
     """Of a warm-up of 20, the draws of iterations 3 to 17 make the matrix."""
     kernel = NUTS(model, pooled_adaptation=True, regularize_mass_matrix=False)
