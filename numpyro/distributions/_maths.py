@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -30,6 +31,11 @@ def require_one_of(**parameters: Any) -> tuple[str, Any]:
 def broadcast_to(x: ArrayLike, shape: Shape | Sequence[int]) -> Array:
     """``x`` as a JAX array of ``shape``."""
     return jnp.broadcast_to(jnp.asarray(x), tuple(shape))
+
+
+def log(x: ArrayLike) -> Any:
+    """The natural logarithm, which of a known positive number is no operation."""
+    return math.log(x) if isinstance(x, int | float) and x > 0 else jnp.log(x)
 
 
 def where_inside(inside: ArrayLike, log_density: ArrayLike) -> Array:

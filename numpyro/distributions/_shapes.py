@@ -13,7 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from numpyro._typing import ArrayLike, Shape
+from numpyro._typing import Array, ArrayLike, NumpyArray, Shape
+
+_SMALL = 1024
 
 
 def promote_shapes(*args: ArrayLike, shape: Shape = (), return_shapes: bool = False) -> Any:
@@ -42,6 +44,29 @@ def promote_shapes(*args: ArrayLike, shape: Shape = (), return_shapes: bool = Fa
 def _reshape(x: ArrayLike, shape: Shape) -> Any:
     """Reshape without compiling where ``x`` is not on a device."""
     return lax.reshape(x, shape) if isinstance(x, jax.Array) else np.reshape(x, shape)
+
+
+def constant(values: NumpyArray) -> Array:
+    """``values`` as a JAX array whose numbers can be read while a program is traced."""
+    with jax.ensure_compile_time_eval():
+        return jnp.asarray(values)
+
+
+def static(x: Any) -> Any:
+    """``x`` as a NumPy array where it is a small array whose numbers are known, else ``x`` itself.
+
+    What NumPy computes from known numbers is no part of a program that is being traced.
+    """
+    is_known = isinstance(x, np.ndarray) or (isinstance(x, jax.Array) and not isinstance(x, jax.core.Tracer))
+    if is_known and x.size <= _SMALL and (isinstance(x, np.ndarray) or x.is_fully_addressable):
+        return np.asarray(x, jnp.result_type(x))
+    return x
+
+
+def reshaped(x: Array, shape: Shape) -> Array:
+    """``x`` in another shape; its numbers can be read while a program is traced, if they could before."""
+    known = static(x)
+    return constant(known.reshape(shape)) if isinstance(known, np.ndarray) else jnp.reshape(x, shape)
 
 
 def sum_rightmost(x: ArrayLike, dim: int) -> Any:

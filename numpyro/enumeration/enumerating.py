@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from numpyro._errors import UsageError
+from numpyro.distributions._shapes import reshaped
 from numpyro.primitives import Messenger
 
 ENUMERATED = "_enumerate_dim"
@@ -162,7 +163,7 @@ class Enumerating(Messenger):
         own_batch = own_batch[max(0, len(own_batch) - room) :]
         shape = (support.shape[0], *(1,) * (-dim - 1 - len(own_batch)), *own_batch, *fn.event_shape)
         self._shapes[name] = shape
-        return jnp.reshape(support, shape)
+        return reshaped(support, shape)
 
     def postprocess_message(self, msg: Any) -> None:
         if msg["type"] != "sample" or msg.get("_control_flow_done") or not self._is_at_work():

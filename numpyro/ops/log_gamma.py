@@ -17,6 +17,7 @@ Reference: NIST Digital Library of Mathematical Functions, 5.11.1 and 5.5.1.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import jax
@@ -25,30 +26,33 @@ import numpy as np
 from jax import lax
 
 from numpyro._typing import Array, ArrayLike
+from numpyro.ops.lean import select
 
 _HALF_LOG_TWO_PI = 0.9189385332046727
 _SHIFT = 8
+_SMALL = 1024
+_gammaln_of_known = np.vectorize(lambda x: math.lgamma(x) if x > 0 else math.inf if x <= 0 else x, otypes=[float])
 
 
 def stirling_remainder(x: Any) -> Array:
     """The remainder of Stirling's series, for ``x`` at least 8 to within 1e-14."""
-    inverse = 1 / x
-    square = inverse * inverse
-    series = 1 / 1188 - square * (691 / 360360)
+    inverse = lax.div(1.0, x)
+    square = lax.mul(inverse, inverse)
+    series = lax.sub(1 / 1188, lax.mul(square, 691 / 360360))
     for coefficient in (-1 / 1680, 1 / 1260, -1 / 360, 1 / 12):
-        series = coefficient + square * series
-    return inverse * series
+        series = lax.add(coefficient, lax.mul(square, series))
+    return lax.mul(inverse, series)
 
 
 def _raise(x: ArrayLike) -> tuple[Array, Array]:
     """``x`` raised by 8 where it is below 8, and the factor by which its gamma function has then grown."""
     x = jnp.asarray(x, jnp.result_type(float, x))
-    small = x < _SHIFT
-    start = jnp.where(small, x, 1)
+    small = lax.lt(x, float(_SHIFT))
+    start = select(small, x, 1.0)
     product = start
     for step in range(1, _SHIFT):
-        product = product * (start + step)
-    return jnp.where(small, x + _SHIFT, x), jnp.where(small, product, 1)
+        product = lax.mul(product, lax.add(start, float(step)))
+    return select(small, lax.add(x, float(_SHIFT)), x), select(small, product, 1.0)
 
 
 def _digamma_series(x: Array) -> Array:
@@ -82,14 +86,17 @@ def _floats(*arguments: ArrayLike) -> list[Array]:
 
 
 def gammaln(x: ArrayLike) -> Array:
-    """``log(gamma(x))`` for positive ``x``."""
+    """``log(gamma(x))`` for positive ``x``, in NumPy for a small NumPy array."""
+    if isinstance(x, np.ndarray | np.generic) and x.size <= _SMALL:
+        return _gammaln_of_known(x).astype(jnp.result_type(float, x))  # type: ignore[return-value]
     return _gammaln(*_floats(x))
 
 
 @jax.custom_jvp
 def _gammaln(x: Array) -> Array:
     raised, factor = _raise(x)
-    return (raised - 0.5) * jnp.log(raised) - raised + _HALF_LOG_TWO_PI + stirling_remainder(raised) - jnp.log(factor)
+    main = lax.sub(lax.mul(lax.sub(raised, 0.5), lax.log(raised)), raised)
+    return lax.sub(lax.add(lax.add(main, _HALF_LOG_TWO_PI), stirling_remainder(raised)), lax.log(factor))
 
 
 @_gammaln.defjvp

@@ -45,7 +45,6 @@ class Surroundings:
                         arrays[id(leaf)] = known
         return list(arrays), list(arrays.values())
 
-    @property
     def enumerating(self) -> Enumerating | None:
         """The handler of enumeration around, if there is one."""
         found = [handler for handler in self.handlers if isinstance(handler, Enumerating)]
@@ -54,7 +53,7 @@ class Surroundings:
     @property
     def first_enumerated(self) -> int | None:
         """The first dimension that enumerated sites take, where there is a handler of enumeration around."""
-        handler = self.enumerating
+        handler = self.enumerating()
         return None if handler is None else handler.first_available_dim
 
     @property

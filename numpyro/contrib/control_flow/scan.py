@@ -130,7 +130,7 @@ def _run(
     history: int = 1,
 ) -> tuple[PyTree, list[Any], PyTree]:
     loop = Loop(f, length, Surroundings(substitute_stack), rng_key)
-    handler = loop.surroundings.enumerating
+    handler = loop.surroundings.enumerating()
 
     def run() -> tuple[PyTree, list[Any], PyTree]:
         if handler is not None and length > 0:

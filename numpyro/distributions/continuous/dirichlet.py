@@ -5,15 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import jax.numpy as jnp
+from jax import lax
 from jax.scipy.special import digamma
 
 from numpyro._typing import Array, ArrayLike, Key, Shape
 from numpyro.distributions import constraints
-from numpyro.distributions._maths import where_inside, xlogy
+from numpyro.distributions._shapes import static
 from numpyro.distributions._validation import check_key, validate_sample
 from numpyro.distributions.distribution import Distribution
 from numpyro.distributions.kl import kl_divergence
 from numpyro.ops import rejection
+from numpyro.ops.lean import aligned, select
 from numpyro.ops.log_gamma import gammaln
 
 
@@ -51,14 +53,18 @@ class Dirichlet(Distribution):
     @validate_sample
     def log_prob(self, value: ArrayLike) -> Array:
         # a negative entry is outside of the support; a sum other than 1 is for the validation to find
-        inside = jnp.greater_equal(value, 0)
-        terms = where_inside(inside, xlogy(self.concentration - 1, jnp.where(inside, value, 1)))
-        return jnp.sum(terms, -1) - self._log_normalizer
+        x, a = aligned(value, self.concentration)
+        exponent = lax.sub(a, 1.0)
+        inside = lax.ge(x, 0.0)
+        # where both are 0 the power is 1, and its gradient 0
+        has_power = lax.bitwise_and(inside, lax.bitwise_or(lax.ne(x, 0.0), lax.ne(exponent, 0.0)))
+        terms = select(inside, lax.mul(exponent, lax.log(select(has_power, x, 1.0))), -jnp.inf)
+        return lax.reduce_sum(terms, (terms.ndim - 1,)) - self._log_normalizer
 
     @property
     def _log_normalizer(self) -> Array:
-        a = jnp.asarray(self.concentration)
-        return jnp.sum(gammaln(a), -1) - gammaln(jnp.sum(a, -1))
+        a = static(self.concentration)
+        return gammaln(a).sum(-1) - gammaln(a.sum(-1))
 
     def entropy(self) -> Array:
         a = jnp.asarray(self.concentration)

@@ -10,7 +10,7 @@ from jax.scipy.special import erf, erfinv, log_ndtr, ndtr, ndtri
 
 from numpyro._typing import Array, ArrayLike, Key, Shape
 from numpyro.distributions import constraints
-from numpyro.distributions._maths import HALF_LOG_TWO_PI, LOG_TWO, broadcast_to, log1p_excess, where_inside
+from numpyro.distributions._maths import HALF_LOG_TWO_PI, LOG_TWO, broadcast_to, log, log1p_excess, where_inside
 from numpyro.distributions._shapes import promote_shapes
 from numpyro.distributions._validation import check_key, validate_sample
 from numpyro.distributions.distribution import Distribution, TransformedDistribution
@@ -51,7 +51,7 @@ class Normal(Distribution):
     @validate_sample
     def log_prob(self, value: ArrayLike) -> Array:
         z = (value - self.loc) / self.scale
-        return -0.5 * lax.square(z) - (jnp.log(self.scale) + HALF_LOG_TWO_PI)
+        return -0.5 * lax.square(z) - (log(self.scale) + HALF_LOG_TWO_PI)
 
     def cdf(self, value: ArrayLike) -> Array:
         return ndtr((value - self.loc) / self.scale)

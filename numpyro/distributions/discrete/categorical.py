@@ -12,6 +12,7 @@ from numpyro._typing import Array, ArrayLike, Key, Shape
 from numpyro.distributions import constraints
 from numpyro.distributions._lazy import lazy_property
 from numpyro.distributions._maths import require_one_of, xlogy
+from numpyro.distributions._shapes import static
 from numpyro.distributions._validation import check_key, validate_sample
 from numpyro.distributions.discrete.support import enumerate_range
 from numpyro.distributions.distribution import Distribution
@@ -31,6 +32,9 @@ def _select(value: ArrayLike, table: ArrayLike, otherwise: float) -> Array:
     """
     table = jnp.asarray(table)
     size = table.shape[-1]
+    everything = _select_everything(value, table)
+    if everything is not None:
+        return everything
     shape = lax.broadcast_shapes(jnp.shape(value), table.shape[:-1])
     value = jnp.broadcast_to(jnp.asarray(value), shape)
     if table.size == size <= _SMALL_TABLE:
@@ -45,6 +49,26 @@ def _select(value: ArrayLike, table: ArrayLike, otherwise: float) -> Array:
         return jnp.where(inside, table.reshape(-1)[index], otherwise)
     table = table.reshape((1,) * (len(shape) + 1 - table.ndim) + table.shape)
     return jnp.where(inside, jnp.take_along_axis(table, index[..., None], -1)[..., 0], otherwise)
+
+
+def _select_everything(value: ArrayLike, table: Array) -> Array | None:
+    """``table[..., value]`` where the value is known to list all indices in their order along an axis, else ``None``.
+
+    The table is only turned then. Sites that are summed out exactly have such values.
+    """
+    value, size = static(value), table.shape[-1]
+    if not isinstance(value, np.ndarray) or value.shape.count(1) != value.ndim - 1 or value.size != size:
+        return None
+    rank = max(value.ndim, table.ndim - 1)
+    axis = rank - value.ndim + int(np.argmax(value.shape))
+    batch = (1,) * (rank - table.ndim + 1) + table.shape[:-1]
+    if batch[axis] != 1 or not np.array_equal(value.ravel(), np.arange(size)):
+        return None
+    before, after = batch[:axis], batch[axis + 1 :]
+    if all(n == 1 for n in after):
+        return lax.reshape(table, (*before, size, *after))
+    table = lax.reshape(table, (*before, *after, size))
+    return lax.transpose(table, (*range(axis), rank - 1, *range(axis, rank - 1)))
 
 
 class _Categorical(Distribution):

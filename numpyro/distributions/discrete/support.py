@@ -10,6 +10,7 @@ import numpy as np
 from jax import lax
 
 from numpyro._typing import Array, ArrayLike, Shape
+from numpyro.distributions._shapes import constant
 from numpyro.distributions._validation import concrete
 from numpyro.distributions.distribution import Distribution
 from numpyro.ops.special import clamp_probs
@@ -28,7 +29,7 @@ def enumerate_range(low: int, high: int, batch_shape: Shape, expand: bool) -> Ar
     """
     values = np.arange(low, high + 1).reshape((-1,) + (1,) * len(batch_shape))
     values = np.broadcast_to(values, values.shape[:1] + tuple(batch_shape)) if expand else values
-    return jnp.asarray(values, jnp.result_type(int))
+    return constant(values.astype(jnp.result_type(int)))
 
 
 def static_bound(owner: Any, name: str, value: Any) -> int:

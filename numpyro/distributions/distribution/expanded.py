@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from numpyro._typing import Array, ArrayLike, Key, Shape
+from numpyro.distributions._shapes import reshaped
 from numpyro.distributions._validation import check_sample_shape
 from numpyro.distributions.distribution.base import MODULE, Distribution
 from numpyro.distributions.distribution.wrapper import Wrapper
@@ -124,7 +125,7 @@ class ExpandedDistribution(Wrapper):
         values = super().enumerate_support(expand=False)  # (n,) + ones, or the batch of the base, + event
         n, *rest = np.shape(values)
         new_dims = len(self.batch_shape) + self.event_dim - len(rest)
-        values = jnp.reshape(values, (n, *[1] * new_dims, *rest))
+        values = reshaped(values, (n, *[1] * new_dims, *rest))
         return jnp.broadcast_to(values, (n, *self.batch_shape, *self.event_shape)) if expand else values
 
 

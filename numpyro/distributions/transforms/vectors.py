@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from numpyro._typing import Array, ArrayLike, Shape
 from numpyro.distributions import constraints
@@ -22,6 +23,7 @@ from numpyro.distributions.transforms.base import (
 from numpyro.distributions.transforms.compose import ComposeTransform
 from numpyro.distributions.transforms.elementwise import ExpTransform, SigmoidTransform
 from numpyro.distributions.transforms.registry import biject_to
+from numpyro.ops.lean import select
 from numpyro.ops.linalg import exclusive_cumulative_sum
 
 
@@ -55,18 +57,19 @@ class StickBreakingTransform(ParameterFreeTransform):
 
     def call_with_intermediates(self, x: Any) -> tuple[Array, Array]:
         log_y = self._log_pieces(x)
-        return jnp.maximum(jnp.exp(log_y), _tiny(log_y)), log_y
+        return lax.max(lax.exp(log_y), lax.full_like(log_y, _tiny(log_y))), log_y
 
     def _log_pieces(self, x: Any) -> Array:
         x = as_float(x)
         check_rank(self, x.shape, 1)
         t = x - self._offset(x.shape[-1], x.dtype)
-        positive = t > 0  # all corners at 0 are on one side of it, so that derivatives are right there
-        remainder = jnp.log1p(jnp.exp(jnp.where(positive, -t, t)))
-        log_broken = jnp.where(positive, 0, t) - remainder  # log sigma(t)
-        log_left = jnp.where(positive, -t, 0) - remainder  # log (1 - sigma(t))
-        last = [(0, 0)] * (x.ndim - 1) + [(0, 1)]
-        return jnp.pad(log_broken, last) + exclusive_cumulative_sum(jnp.pad(log_left, last))
+        minus = lax.neg(t)
+        positive = lax.gt(t, 0.0)  # all corners at 0 are on one side of it, so that derivatives are right there
+        remainder = lax.log1p(lax.exp(select(positive, minus, t)))
+        log_broken = lax.sub(select(positive, 0.0, t), remainder)  # log sigma(t)
+        log_left = lax.sub(select(positive, minus, 0.0), remainder)  # log (1 - sigma(t))
+        zero, last = np.zeros((), t.dtype), [(0, 0, 0)] * (x.ndim - 1) + [(0, 1, 0)]
+        return lax.add(lax.pad(log_broken, zero, last), exclusive_cumulative_sum(lax.pad(log_left, zero, last)))
 
     @staticmethod
     def _offset(size: int, dtype: Any) -> np.ndarray:

@@ -61,11 +61,13 @@ def reduced(array: NamedArray, names: Collection[str], reduce: Reduce) -> NamedA
 
 def log_sum_exp(x: Array, axes: tuple[int, ...]) -> Array:
     """:math:`\\log\\sum\\exp(x)`, :math:`-\\infty` with gradient 0 where all terms are :math:`-\\infty`."""
-    largest = lax.stop_gradient(jnp.max(x, axes, keepdims=True))
-    offset = jnp.where(jnp.isfinite(largest), largest, 0.0)
-    total = jnp.sum(jnp.exp(x - offset), axes)
-    some = total > 0
-    return jnp.where(some, jnp.log(jnp.where(some, total, 1.0)) + jnp.reshape(offset, total.shape), -jnp.inf)
+    kept = tuple(axis for axis in range(x.ndim) if axis not in axes)
+    largest = lax.stop_gradient(lax.reduce_max(x, axes))
+    offset = lax.select(lax.is_finite(largest), largest, lax.full_like(largest, 0))
+    total = lax.reduce_sum(lax.exp(lax.sub(x, lax.broadcast_in_dim(offset, x.shape, kept))), axes)
+    some = lax.gt(total, lax.full_like(total, 0))
+    logarithm = lax.add(lax.log(lax.select(some, total, lax.full_like(total, 1))), offset)
+    return lax.select(some, logarithm, lax.full_like(logarithm, -jnp.inf))
 
 
 def maximum(x: Array, axes: tuple[int, ...]) -> Array:
