@@ -178,5 +178,5 @@ def test_some_random_models():
 @pytest.mark.slow
 @pytest.mark.parametrize("key", range(1, 11))
 def test_many_random_models(key):
-    """500 in all."""
-    assert run(170, key) >= 50
+    """More than 500 in all."""
+    assert run(230, key) >= 50
