@@ -18,13 +18,14 @@ KEY = jax.random.key(0)
 
 
 def funnel():
-    """Diverges at the neck."""
+    """Diverges at the neck, with the long steps of a low target."""
     scale = numpyro.sample("scale", dist.Normal(0.0, 3.0))
     numpyro.sample("x", dist.Normal(0.0, jnp.exp(scale)).expand([5]).to_event(1))
 
 
 def draw(num_chains=2, num_samples=200, **settings):
-    mcmc = MCMC(NUTS(funnel), num_warmup=100, num_samples=num_samples, num_chains=num_chains, **settings)
+    kernel = NUTS(funnel, target_accept_prob=0.5)
+    mcmc = MCMC(kernel, num_warmup=100, num_samples=num_samples, num_chains=num_chains, **settings)
     mcmc.run(KEY)
     return mcmc
 
